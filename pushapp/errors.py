@@ -1,0 +1,91 @@
+"""Every error that pushapp raises itself: one tree, one root.
+
+What belongs here: what went wrong, and the data that says so. What does not: HTTP statuses and
+WebSocket close codes; ``pushapp.problem`` has the one table that maps these classes to them.
+
+    PushError
+    ├── SettingsError        a setting is missing or wrong: the start stops with this one line
+    ├── InvalidInput         what a client sent does not fit: the field, what came, what was expected
+    │   └── TooLarge         ... because it is over a size limit
+    ├── NotAuthenticated     no credentials, or wrong ones
+    ├── NotAllowed           known, but without the right
+    ├── NotFound             there is no such thing
+    ├── KeyReused            an idempotency key came again with another body
+    └── Unavailable          not now: try again after ``retry_after`` seconds
+        ├── LogUnavailable   the log cannot be read or written; nothing was acknowledged
+        └── AtCapacity       this worker holds as many connections as it may
+"""
+
+from __future__ import annotations
+
+
+class PushError(Exception):
+    """The root of the tree."""
+
+
+class SettingsError(PushError):
+    """A setting is missing or wrong."""
+
+    def __init__(self, name: str, came: object, expected: str) -> None:
+        self.name, self.came, self.expected = name, came, expected
+
+    def __str__(self) -> str:
+        came = "is not set" if self.came is None else f"is {show(self.came)}"
+        return f"{self.name} {came}: expected {self.expected}"
+
+
+class InvalidInput(PushError):
+    """A field of a request does not fit."""
+
+    def __init__(self, field: str, came: object, expected: str) -> None:
+        self.field, self.came, self.expected = field, came, expected
+
+    def __str__(self) -> str:
+        return f"{self.field}: got {show(self.came)}, expected {self.expected}"
+
+
+class TooLarge(InvalidInput):
+    """A body, a frame or a field is over its limit."""
+
+
+class NotAuthenticated(PushError):
+    """There are no credentials, or they are wrong."""
+
+
+class NotAllowed(PushError):
+    """The credentials are fine; the right is missing."""
+
+
+class NotFound(PushError):
+    """There is no such thing."""
+
+
+class KeyReused(PushError):
+    """An idempotency key came again, with another body."""
+
+    def __str__(self) -> str:
+        return "idempotency_key: it was used within 5 minutes for a request with another body"
+
+
+class Unavailable(PushError):
+    """Not now. Nothing was done; trying again after ``retry_after`` seconds may work."""
+
+    def __init__(self, detail: str, retry_after: int = 1) -> None:
+        self.detail, self.retry_after = detail, retry_after
+
+    def __str__(self) -> str:
+        return self.detail
+
+
+class LogUnavailable(Unavailable):
+    """The log cannot be read or written just now; nothing was acknowledged."""
+
+
+class AtCapacity(Unavailable):
+    """This worker holds as many connections as it may."""
+
+
+def show(value: object, limit: int = 80) -> str:
+    """Return ``value`` as it may stand in an error: short, printable, on one line."""
+    text = ascii(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
