@@ -1,0 +1,95 @@
+"""Fixtures: servers, and clients that leave nothing behind. No tests and no helpers here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .clients import Client, open_client
+from .server import API_KEY, SECRET, Server, until
+
+
+@pytest.fixture(scope="session")
+def _shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("server")).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def server(_shared_server: Server) -> Iterator[Server]:
+    """The server that most tests share: two workers, one log, everything else as it comes.
+
+    A test that ends it, kills a worker or wants settings of its own takes ``make_server``.
+    """
+    printed = len(_shared_server.log)
+    yield _shared_server
+    print(_shared_server.log[printed:])  # pytest shows it where the test failed
+    _shared_server.check_log(printed)
+
+
+@pytest.fixture
+def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Start servers with settings of their own: ``make_server(WEB_CONCURRENCY=1)``.
+
+    They share one log, unless ``PUSH_BROKER_URL`` says otherwise.
+    """
+    servers: list[Server] = []
+
+    def make(**options: Any) -> Server:
+        server = Server(tmp_path, **options)
+        servers.append(server)
+        return server.start()
+
+    yield make
+    for server in servers:
+        try:
+            server.stop()
+        finally:
+            print(server.log)
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[..., Client]]:
+    """Open clients: ``connect("sse", server, ["public:a"], cursor, history=3)``.
+
+    Ends with a leak check: no worker holds a connection of theirs once they have closed.
+    """
+    clients: list[tuple[Client, Server]] = []
+
+    def connect_one(transport: str, server: Server, *args: Any, **params: Any) -> Client:
+        client = open_client(transport, server.port, *args, **params)
+        clients.append((client, server))
+        return client
+
+    yield connect_one
+    for client, _ in clients:
+        client.close()
+    for server in {server for _, server in clients if server.is_running}:
+        ports = {port for client, at in clients if at is server for port in client.local_ports}
+        until(lambda s=server, p=ports: not p & set(s.connections()), f"{ports} are let go of")
+
+
+@pytest.fixture
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The Flask app in this process, which nothing has patched, on a log of the test's own."""
+    from pushapp.extension import Push
+
+    from pushapp import create_app
+
+    monkeypatch.setenv("PUSH_BROKER_URL", f"sqlite:///{tmp_path}/push.db")
+    monkeypatch.setenv("PUSH_API_KEYS", API_KEY)
+    monkeypatch.setenv("PUSH_SECRET", SECRET)
+    app = create_app()
+    yield app
+    push: Push = app.extensions["push"]
+    push.broker.close()
+
+
+@pytest.fixture
+def client(app: Any) -> Any:
+    """Flask's test client for ``app``."""
+    return app.test_client()

@@ -1,0 +1,289 @@
+"""A real server under test: gunicorn with gevent workers on a log of its own.
+
+What belongs here: starting, watching and ending it, and asking it things. What does not: how a
+subscriber behaves (``clients``).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from .wire import TIMEOUT, Reply, Wire
+
+ROOT = Path(__file__).resolve().parent.parent
+
+API_KEY = "key-of-the-tests"
+READ_KEY = "reader-of-the-tests"
+PUBLISH_KEY = "publisher-of-the-tests"
+SECRET = "a-secret-for-the-tests-of-pushapp-alone"
+ORIGIN = "https://app.example"  # another origin that the servers under test allow
+
+
+def until(condition: Callable[[], Any], what: str, timeout: float = TIMEOUT) -> Any:
+    """Return the condition's value once it is true: for what another process does unannounced."""
+    deadline = time.monotonic() + timeout
+    pause = threading.Event()
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
+        pause.wait(0.02)
+    return value
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Server:
+    """A gunicorn with its workers. Settings are environment variables by their own names."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        app: str = "wsgi:app",
+        config: str | None = "gunicorn.conf.py",
+        arguments: Sequence[str] = (),
+        cwd: Path = ROOT,
+        expects_traceback: bool = False,
+        **settings: object,
+    ) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.database = directory / "push.db"
+        self.log_file = directory / f"server-{self.port}.log"
+        self.expects_traceback = expects_traceback
+        self._cwd = cwd
+        own = {
+            "BIND": "127.0.0.1",
+            "PORT": self.port,
+            "WEB_CONCURRENCY": 2,
+            "PUSH_BROKER_URL": f"sqlite:///{self.database}",
+            "PUSH_API_KEYS": f"{API_KEY},read:{READ_KEY},publish:{PUBLISH_KEY}",
+            "PUSH_SECRET": SECRET,
+            "PUSH_ALLOWED_ORIGINS": ORIGIN,
+            **settings,
+        }
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("PUSH_", "REDIS_", "GUNICORN_", "WEB_", "DYNO"))
+        }
+        self.environ = inherited | {n: str(v) for n, v in own.items() if v is not None}
+        self._command = [sys.executable, "-m", "gunicorn", *arguments]
+        self._command += ["-c", config] if config else ["--bind", f"127.0.0.1:{self.port}"]
+        self._command += [app]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    # Its life
+
+    def start(self) -> Server:
+        """Start it and wait until each of its workers can serve."""
+        with self.log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                cwd=self._cwd,
+                env=self.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # a process group of its own, so that none can stay behind
+            )
+        deadline = time.monotonic() + 3 * TIMEOUT
+        while not self._is_ready():
+            try:
+                self._process.wait(0.05)
+            except subprocess.TimeoutExpired:
+                assert time.monotonic() < deadline, f"it does not get ready:\n{self.log}"
+            else:
+                raise AssertionError(f"it ended with {self._process.returncode}:\n{self.log}")
+        self.wait_for_workers()
+        return self
+
+    def _is_ready(self) -> bool:
+        try:
+            return self.ask("GET", "/readyz").status == 200
+        except OSError:
+            return False
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the master."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def wait(self, timeout: float = 3 * TIMEOUT) -> int:
+        """Wait until it has ended by itself; return its exit status."""
+        assert self._process is not None
+        return self._process.wait(timeout)
+
+    def kill(self) -> None:
+        """End all of its processes at once, as a power cut would (the disk keeps its state)."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(TIMEOUT)
+
+    def stop(self) -> None:
+        """End it as a deploy does; idempotent."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(3 * TIMEOUT)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it did not end after SIGTERM:\n{self.log}") from None
+        finally:
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # as it should be: nobody of the group is left
+            process.wait()
+        self.check_log()
+
+    def restart(self) -> None:
+        """End it and start it again, on the same port and log."""
+        self.stop()
+        self.start()
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def log(self) -> str:
+        """What it has printed."""
+        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+
+    def check_log(self, since: int = 0) -> None:
+        """Fail where it has printed a traceback."""
+        log = self.log[since:]
+        if not self.expects_traceback:
+            assert "Traceback (most recent call last)" not in log, log
+
+    # Its processes
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def workers(self) -> list[int]:
+        """Return the pids of the workers that live: forks of the master."""
+        master = psutil.Process(self.pid)
+        command, pids = master.cmdline(), []
+        for child in master.children():
+            try:
+                if child.status() != psutil.STATUS_ZOMBIE and child.cmdline() == command:
+                    pids.append(child.pid)
+            except psutil.NoSuchProcess:
+                continue
+        return sorted(pids)
+
+    def wait_for_workers(self) -> list[int]:
+        """Wait until there are as many workers as asked for and each of them answers."""
+        count = int(self.environ["WEB_CONCURRENCY"])
+
+        def all_answer() -> list[int]:
+            pids = self.workers()
+            return pids if len(pids) == count and all(map(self._answers, pids)) else []
+
+        pids: list[int] = until(all_answer, f"{count} workers that answer", 3 * TIMEOUT)
+        return pids
+
+    def _answers(self, pid: int) -> bool:
+        with self.only(pid):
+            wire = Wire(self.port, timeout=1.0)
+            try:
+                return wire.ask("GET", "/healthz").status == 200
+            except OSError:
+                return False
+            finally:
+                wire.close()
+
+    @contextmanager
+    def only(self, pid: int) -> Iterator[None]:
+        """Have this worker alone accept: the others stand still meanwhile."""
+        others = [p for p in self.workers() if p != pid]
+        for other in others:
+            os.kill(other, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for other in others:
+                os.kill(other, signal.SIGCONT)
+
+    def connections(self) -> dict[int, int]:
+        """Return the peer's port → worker's pid for each TCP connection that a worker holds."""
+        held = {}
+        for pid in self.workers():
+            try:
+                sockets = psutil.Process(pid).net_connections("tcp4")
+            except psutil.NoSuchProcess:
+                continue
+            for connection in sockets:
+                if connection.laddr.port == self.port and connection.raddr:
+                    held[connection.raddr.port] = pid
+        return held
+
+    def worker_of(self, wire: Wire) -> int:
+        """Return the pid of the worker at the other end of a connection."""
+        found: int = until(lambda: self.connections().get(wire.local_port), "a worker has it")
+        return found
+
+    # Asking it
+
+    def ask(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> Reply:
+        """Make one request on a connection of its own."""
+        wire = Wire(self.port)
+        try:
+            return wire.ask(method, target, {"Connection": "close", **(headers or {})}, body)
+        finally:
+            wire.close()
+
+    def look(self, target: str, key: str = READ_KEY) -> Any:
+        """Return the JSON of something that needs an api key."""
+        reply = self.ask("GET", target, {"Authorization": f"Bearer {key}"})
+        assert reply.status == 200, reply
+        return reply.json
+
+    def post(self, body: object, key: str = API_KEY, **headers: str) -> Reply:
+        """Send a publish request."""
+        sent = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return self.ask("POST", "/push/publish", sent, data)
+
+    def publish(self, channel: str, data: object = None, **options: object) -> str:
+        """Publish one message; return its id."""
+        reply = self.post({"channel": channel, "data": data, **options})
+        assert reply.status in (200, 201), reply
+        published: str = reply.json["id"]
+        return published
+
+    def publish_all(self, messages: Sequence[Mapping[str, object]]) -> list[str]:
+        """Publish a batch; return the ids."""
+        reply = self.post({"messages": list(messages)})
+        assert reply.status in (200, 201), reply
+        ids: list[str] = reply.json["ids"]
+        return ids
