@@ -1,0 +1,281 @@
+"""A publish request: from what came to what the log appends, and from receipts to the answer.
+
+What belongs here: every rule about the body of a publish, whichever way it came (HTTP, WebSocket,
+``push.publish``). What does not: who may publish (``auth``), and the appending (``broker``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from .broker.interface import AppendKey, Published, Receipt
+from .errors import InvalidInput, TooLarge, show
+from .message import CHANNEL_PATTERN, EVENT_PATTERN, Draft, dump
+from .settings import Settings
+
+MAX_BODY = 1 << 20  # bytes of one publish request
+MAX_MESSAGES = 1000  # in one batch
+MAX_CHANNELS = 100  # of one message
+MAX_AHEAD = 30 * 86400  # seconds that a message may be scheduled ahead
+MAX_TTL = 10**9  # seconds; about 30 years, a sanity bound
+MAX_DEPTH = 100  # levels of nesting; some JSON parsers stop not far above
+MAX_DIGITS = 4300  # of an integer; CPython's own default bound (CVE-2020-10735)
+
+_KEY_PATTERN = re.compile(r"[\x20-\x7e]{1,128}")
+_OPTIONS = frozenset({"data", "event", "ttl", "retain", "delay", "at"})
+_TARGETS = ("channel", "channels", "user", "messages")
+_CHANNEL = "a name of 1 to 128 of A-Z a-z 0-9 _ . : @ | + ~ = -"
+
+
+@dataclass(frozen=True, slots=True)
+class PublishRequest:
+    """A publish that was checked and found good."""
+
+    drafts: list[Draft]
+    single: bool  # the answer is one id, and not a list
+    key: str | None  # the publisher's idempotency key
+    fingerprint: str  # the same for the same request, whenever it comes and whatever its key
+
+    def append_key(self, scope: str) -> AppendKey | None:
+        """Return what makes it happen once; ``scope`` keeps publishers apart."""
+        return None if self.key is None else AppendKey(scope, self.key, self.fingerprint)
+
+
+def load_json(raw: bytes) -> object:
+    """Return the JSON value that ``raw`` spells.
+
+    Numbers that are not finite and lone surrogates that are written as escapes still pass:
+    ``parse`` finds them where it looks at each value.
+
+    Raises:
+        TooLarge: it is over 1 MiB.
+        InvalidInput: it is not JSON in UTF-8, or nested too deeply.
+    """
+    if len(raw) > MAX_BODY:
+        raise TooLarge("body", f"{len(raw)} bytes", f"at most {MAX_BODY}")
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidInput("body", f"byte {error.start} wrong", "UTF-8") from None
+    try:
+        value: object = json.loads(text, parse_int=_int, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        came = f"{error.msg} at line {error.lineno} column {error.colno}"
+        raise InvalidInput("body", came, "JSON") from None
+    except RecursionError:
+        raise _too_deep("body") from None
+    # Nothing is nested deeper than it has brackets: most bodies need no walk.
+    if text.count("[") + text.count("{") > MAX_DEPTH:
+        _check_depth(value)
+    return value
+
+
+def parse(
+    body: object, *, settings: Settings, now: float, header_key: str | None = None
+) -> PublishRequest:
+    """Return what ``body``, a JSON object in one of the four forms, asks to publish.
+
+    ``now``: Unix seconds. ``header_key``: the Idempotency-Key header, where there is one.
+
+    Raises:
+        InvalidInput: a field does not fit; its path is as in ``messages[3].channel``.
+        TooLarge: a message's data is.
+    """
+    fields = _object(body, "body")
+    target = _target(fields, "", _TARGETS)
+    key = _key(fields, header_key)
+    single = target in ("channel", "user")
+    parser = _Parser(settings.max_message, now)
+    if target == "messages":
+        _known(fields, "", {"messages", "idempotency_key"})
+        for i, item in enumerate(_list(fields["messages"], "messages", MAX_MESSAGES)):
+            path = f"messages[{i}]"
+            one = _object(item, path)
+            path += "."
+            _known(one, path, {"channel", "user", *_OPTIONS})
+            parser.add([_channel(one, _target(one, path, ("channel", "user")), path)], one, path)
+    else:
+        _known(fields, "", {target, "idempotency_key", *_OPTIONS})
+        parser.add(_channels(fields, target), fields, "")
+    return PublishRequest(parser.drafts, single, key, parser.fingerprint())
+
+
+def answer(receipts: Sequence[Receipt], single: bool) -> dict[str, object]:
+    """Return the body that tells a publisher what the log said."""
+    if not single:
+        return {"ids": [r.id if isinstance(r, Published) else _scheduled(r) for r in receipts]}
+    (receipt,) = receipts
+    return {"id": receipt.id} if isinstance(receipt, Published) else _scheduled(receipt)
+
+
+def _scheduled(receipt: Receipt) -> dict[str, object]:
+    assert not isinstance(receipt, Published)
+    return {"scheduled": receipt.id, "at": receipt.at}
+
+
+class _Parser:
+    """Collects drafts, and what makes two requests the same."""
+
+    def __init__(self, max_message: int, now: float) -> None:
+        self.drafts: list[Draft] = []
+        self._max_message, self._now = max_message, now
+        # Of what was asked, not of the drafts: a delay is another moment when it is sent again.
+        self._hash = hashlib.sha256()
+
+    def fingerprint(self) -> str:
+        return self._hash.hexdigest()
+
+    def add(self, channels: Sequence[str], fields: Mapping[str, object], path: str) -> None:
+        data = self._data(fields, path)
+        event = fields.get("event", "message")
+        if not isinstance(event, str) or not EVENT_PATTERN.fullmatch(event):
+            expected = "a name of 1 to 64 of A-Z a-z 0-9 _ . : -"
+            raise InvalidInput(f"{path}event", event, expected)
+        retain = fields.get("retain", False)
+        if not isinstance(retain, bool):
+            raise InvalidInput(f"{path}retain", retain, "true or false")
+        ttl = _number(fields, "ttl", path, MAX_TTL, "a number of seconds above 0")
+        if ttl == 0:
+            raise InvalidInput(f"{path}ttl", 0, "a number of seconds above 0")
+        at = self._at(fields, path)
+        asked = [data, event, ttl, retain, fields.get("delay"), fields.get("at")]
+        for channel in channels:
+            self.drafts.append(Draft(channel, data, event, ttl, retain, at))
+            self._hash.update(dump([channel, *asked]).encode())
+
+    def _data(self, fields: Mapping[str, object], path: str) -> str:
+        field = f"{path}data"
+        if "data" not in fields:
+            raise InvalidInput(field, None, "it to be there (null is a value)")
+        try:
+            data = dump(fields["data"])
+            size = len(data.encode())
+        except UnicodeEncodeError:
+            raise InvalidInput(field, "a lone surrogate", "text that UTF-8 can spell") from None
+        except (TypeError, ValueError) as error:  # not finite; from Python also other types
+            raise InvalidInput(field, str(error), "JSON with finite numbers") from None
+        except RecursionError:
+            raise _too_deep(field) from None
+        if size > self._max_message:
+            raise TooLarge(field, f"{size} bytes", f"at most {self._max_message} as JSON")
+        return data
+
+    def _at(self, fields: Mapping[str, object], path: str) -> float | None:
+        """Return when it is due, None for now."""
+        ahead = "at most 30 days ahead"
+        delay = _number(fields, "delay", path, MAX_AHEAD, f"seconds, 0 or more, {ahead}")
+        at = _number(fields, "at", path, self._now + MAX_AHEAD, f"Unix seconds, {ahead}")
+        if at is not None and delay is not None:
+            raise InvalidInput(f"{path}at", at, "delay or at, not both")
+        due = at if delay is None else self._now + delay
+        return due if due is not None and due > self._now else None
+
+
+def _target(fields: Mapping[str, object], path: str, targets: Sequence[str]) -> str:
+    found = [name for name in targets if name in fields]
+    if len(found) == 1:
+        return found[0]
+    names = f"{', '.join(targets[:-1])} or {targets[-1]}"
+    if not found:
+        raise InvalidInput(f"{path}channel", None, f"one of {names}")
+    raise InvalidInput(f"{path}{found[1]}", f"{found[0]} too", f"only one of {names}")
+
+
+def _channels(fields: Mapping[str, object], target: str) -> list[str]:
+    if target != "channels":
+        return [_channel(fields, target, "")]
+    names: list[str] = []
+    for i, name in enumerate(_list(fields["channels"], "channels", MAX_CHANNELS)):
+        if not isinstance(name, str) or not CHANNEL_PATTERN.fullmatch(name):
+            raise InvalidInput(f"channels[{i}]", name, _CHANNEL)
+        names.append(name)
+    if len(set(names)) < len(names):
+        raise InvalidInput("channels", "one of them twice", "each name once")
+    return names
+
+
+def _channel(fields: Mapping[str, object], target: str, path: str) -> str:
+    value = fields[target]
+    name = f"user:{value}" if target == "user" else value
+    if isinstance(value, str) and isinstance(name, str) and CHANNEL_PATTERN.fullmatch(name):
+        return name
+    expected = f"an id that makes user:ID {_CHANNEL}" if target == "user" else _CHANNEL
+    raise InvalidInput(path + target, value, expected)
+
+
+def _key(fields: Mapping[str, object], header_key: str | None) -> str | None:
+    key = fields.get("idempotency_key", header_key)
+    if "idempotency_key" not in fields and header_key is None:
+        return None
+    if not isinstance(key, str) or not _KEY_PATTERN.fullmatch(key):
+        raise InvalidInput("idempotency_key", key, "1 to 128 printable ASCII characters")
+    if header_key is not None and header_key != key:
+        raise InvalidInput("idempotency_key", key, "the same as the Idempotency-Key header")
+    return key
+
+
+def _number(
+    fields: Mapping[str, object], name: str, path: str, at_most: float, expected: str
+) -> float | None:
+    if name not in fields:
+        return None
+    value = fields[name]
+    # The comparison is False for NaN, and comes before float(), which a huge int overflows.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= at_most:
+        raise InvalidInput(path + name, value, expected)
+    return float(value)
+
+
+def _object(value: object, field: str) -> Mapping[str, object]:
+    if not isinstance(value, dict):
+        raise InvalidInput(field, value, "a JSON object")
+    return value
+
+
+def _list(value: object, field: str, at_most: int) -> list[object]:
+    if not isinstance(value, list):
+        raise InvalidInput(field, value, "a list")
+    if not 1 <= len(value) <= at_most:
+        raise InvalidInput(field, f"{len(value)} of them", f"1 to {at_most}")
+    return value
+
+
+def _known(fields: Mapping[str, object], path: str, known: set[str]) -> None:
+    for name in fields:
+        if name not in known:
+            expected = f"no other fields than {', '.join(sorted(known))}"
+            raise InvalidInput(f"{path}{show(name)[1:-1]}", fields[name], expected)
+
+
+def _int(text: str) -> int:
+    # Ours and not only the interpreter's, which an environment variable may lift.
+    if len(text.lstrip("-")) > MAX_DIGITS:
+        raise InvalidInput("body", text, f"integers of at most {MAX_DIGITS} digits")
+    return int(text)
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise InvalidInput("body", text, "numbers as JSON has them")
+
+
+def _check_depth(value: object) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        if not level:
+            return
+        level = [
+            child
+            for v in level
+            if isinstance(v, list | dict)
+            for child in (v.values() if isinstance(v, dict) else v)
+        ]
+    raise _too_deep("body")
+
+
+def _too_deep(field: str) -> InvalidInput:
+    return InvalidInput(field, "a deeper one", f"nesting of at most {MAX_DEPTH} levels")
