@@ -14,6 +14,12 @@ WebSocket close codes; ``pushapp.problem`` has the one table that maps these cla
     └── Unavailable          not now: try again after ``retry_after`` seconds
         ├── LogUnavailable   the log cannot be read or written; nothing was acknowledged
         └── AtCapacity       this worker holds as many connections as it may
+
+Raised on the other side of the wire, by ``pushapp.client``:
+
+    PushError
+    └── RequestFailed        a server refused a request, or did not answer it
+        └── PublishFailed    ... and so has not acknowledged what was to be published
 """
 
 from __future__ import annotations
@@ -83,6 +89,35 @@ class LogUnavailable(Unavailable):
 
 class AtCapacity(Unavailable):
     """This worker holds as many connections as it may."""
+
+
+class RequestFailed(PushError):
+    """A server refused a request, or did not answer in time.
+
+    ``status``, ``title`` and ``detail`` are those of its problem document (RFC 9457); a ``status``
+    of None: no answer at all.
+    """
+
+    def __init__(self, status: int | None, title: str, detail: str) -> None:
+        self.status, self.title, self.detail = status, title, detail
+
+    def __str__(self) -> str:
+        if self.status is None:
+            return f"{self.title}: {self.detail}"
+        return f"{self.status} {self.title}" + (f": {self.detail}" if self.detail else "")
+
+    @property
+    def may_pass(self) -> bool:
+        """True where the same request may succeed later, as it is."""
+        return self.status is None or self.status in (429, 502, 503, 504)
+
+
+class PublishFailed(RequestFailed):
+    """Not acknowledged. Repeated with ``idempotency_key`` within 5 minutes it is there once."""
+
+    def __init__(self, failure: RequestFailed, idempotency_key: str) -> None:
+        super().__init__(failure.status, failure.title, failure.detail)
+        self.idempotency_key = idempotency_key
 
 
 def show(value: object, limit: int = 80) -> str:
