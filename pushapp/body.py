@@ -1,0 +1,66 @@
+"""Reading a request's body with a bound and a deadline.
+
+What belongs here: what gunicorn leaves open. It has no deadline for a body: a byte a second holds a
+connection for ever. What does not: what the body means (``publish``, ``transports.params``).
+"""
+
+from __future__ import annotations
+
+from flask import Request
+from gevent import Timeout
+from gevent.monkey import is_module_patched
+from werkzeug.exceptions import RequestTimeout
+
+from .errors import InvalidInput, TooLarge
+from .handover import CONNECTION
+
+DEADLINE = 10.0  # seconds for the whole body
+
+
+def read_body(request: Request, limit: int) -> bytes:
+    """Return the whole body, at most ``limit`` bytes.
+
+    Raises:
+        TooLarge: it has more; the connection then ends, because the rest was not read.
+        RequestTimeout: it did not come within 10 s; the connection ends.
+    """
+    size = request.content_length
+    if size is not None and size > limit:
+        end_connection(request)
+        raise TooLarge("body", f"{size} bytes", f"at most {limit}")
+    timeout = Timeout(DEADLINE) if is_module_patched("socket") else None
+    try:
+        if timeout is not None:
+            timeout.start()
+        # past the limit by one byte: a chunked body tells its size only by coming
+        body: bytes = request.stream.read(limit + 1)
+    except Timeout as late:
+        if late is not timeout:
+            raise
+        end_connection(request)
+        raise RequestTimeout(f"the body did not come within {DEADLINE:g} s") from None
+    finally:
+        if timeout is not None:
+            timeout.close()
+    if len(body) > limit:
+        end_connection(request)
+        raise TooLarge("body", f"over {limit} bytes", f"at most {limit}")
+    return body
+
+
+def refuse_body(request: Request) -> None:
+    """Refuse a body where none belongs: read as the next request, it would be request smuggling.
+
+    Raises:
+        InvalidInput: there is one; the connection ends.
+    """
+    if request.content_length or "Transfer-Encoding" in request.headers:
+        end_connection(request)
+        raise InvalidInput("body", f"one with {request.method}", "none")
+
+
+def end_connection(request: Request) -> None:
+    """Make this the last request of its connection."""
+    connection = request.environ.get(CONNECTION)
+    if connection is not None:
+        connection.close = True

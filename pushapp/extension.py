@@ -1,0 +1,258 @@
+"""``Push``: what a Flask developer puts into an app.
+
+What belongs here: the one object that holds settings, log, hub and gate together, and its routes.
+What does not: what any of them does.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, overload
+
+from flask import Blueprint, Flask, Response, request
+
+from . import api, pages, subscribe
+from .auth import ApiKeys, ConnectionIds, Gate, is_allowed_origin
+from .broker import open_broker
+from .broker.interface import Broker
+from .errors import AtCapacity, SettingsError
+from .hub import Hub
+from .outlet import Lot
+from .problem import install
+from .publish import PublishRequest, answer, parse
+from .settings import Settings, load
+from .subscribe import Still
+from .transports.stream import Context
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_CORS_AGE = 600  # seconds that a browser may remember a preflight; Chromium's own limit is 7,200
+_CORS_HEADERS = "Authorization, Content-Type, If-None-Match, Last-Event-ID, Idempotency-Key"
+_DRAIN_PER_SECOND = 500  # clients that may come back a second after a drain
+_DRAIN_LONGEST = 15.0  # seconds
+
+_pushes: weakref.WeakSet[Push] = weakref.WeakSet()
+
+
+def live_pushes() -> list[Push]:
+    """Return every Push of this process that was put into an app."""
+    return list(_pushes)
+
+
+class Running:
+    """What a process that serves has open: made once per process, after any fork."""
+
+    def __init__(self, settings: Settings, gate: Gate, app: Flask) -> None:
+        self.pid = os.getpid()
+        self.broker = open_broker(settings.broker_url, settings.retention)
+        self.hub = Hub(self.broker)
+        self.lot = Lot(self.hub.wheel, settings.buffer, settings.buffer_total, settings.heartbeat)
+        self.context = Context(self.hub, self.lot, settings.heartbeat, Still(app, gate))
+
+    def close(self) -> None:
+        self.hub.close()
+        self.broker.close()
+
+
+class Push:
+    """Messages from a Flask app to browsers: ``push = Push(app)``.
+
+    Settings come from the environment, over it from ``app.config``, over it from the keywords
+    here, all under the names of the table in docs/protocol.md.
+    """
+
+    def __init__(self, app: Flask | None = None, **settings: Any) -> None:
+        self._given = settings
+        self._lock = threading.Lock()
+        self._running: Running | None = None
+        self._app: Flask | None = None
+        self.settings = Settings()
+        self.api_keys = ApiKeys(())
+        self.gate = Gate(self.settings, self.api_keys)
+        self.ids = ConnectionIds(b"")
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask, *, embedded: bool = True) -> None:
+        """Put the routes into ``app``; nothing is opened before the first use.
+
+        Raises:
+            SettingsError: a setting is wrong or missing.
+        """
+        found: dict[str, object] = dict(os.environ)
+        found |= {k: v for k, v in app.config.items() if k.startswith(("PUSH_", "SECRET_KEY"))}
+        found |= self._given
+        self.settings = load(found, embedded=embedded)
+        if not self.settings.secret:
+            raise SettingsError("PUSH_SECRET", None, "it, or the app's SECRET_KEY")
+        self.api_keys = ApiKeys(self.settings.api_keys)
+        self.gate.use(self.settings, self.api_keys)
+        self.ids = ConnectionIds(self.settings.secret.encode())
+        self._app = app
+        app.extensions["push"] = self
+        blueprint = Blueprint("push", __name__, url_prefix=self.settings.prefix)
+        install(blueprint, self.settings.prefix)
+        subscribe.register(blueprint)
+        api.register(blueprint)
+        pages.register(blueprint)
+        blueprint.after_request(self._cors)
+        app.register_blueprint(blueprint)
+        _pushes.add(self)
+
+    # -- what an app calls ---------------------------------------------------------------------
+
+    def publish(
+        self,
+        channel: str | Sequence[str] | None = None,
+        data: object = None,
+        *,
+        user: str | None = None,
+        idempotency_key: str | None = None,
+        **options: object,
+    ) -> str | dict[str, object] | list[object]:
+        """Publish ``data`` to a channel, to several, or to a user; return its id (or ids).
+
+        ``options``: event, ttl, retain, delay, at; see "Publishing" in docs/protocol.md. A
+        scheduled message returns ``{"scheduled":…,"at":…}`` in the place of its id.
+
+        Raises:
+            InvalidInput: something does not fit.
+            LogUnavailable: the log did not take it; nothing was published.
+            KeyReused: the key was used with other data.
+        """
+        body: dict[str, object] = {"data": data, **options}
+        if user is not None:
+            body["user"] = user
+        if channel is not None:
+            body["channel" if isinstance(channel, str) else "channels"] = channel
+        if idempotency_key is not None:
+            body["idempotency_key"] = idempotency_key
+        result = self.append(self.parse(body), "app")
+        return result.get("id") or result.get("ids") or result  # type: ignore[return-value]
+
+    def parse(self, body: object, header_key: str | None = None) -> PublishRequest:
+        """Check a publish as it came.
+
+        Raises:
+            InvalidInput: something does not fit.
+        """
+        return parse(body, settings=self.settings, now=time.time(), header_key=header_key)
+
+    def append(self, wanted: PublishRequest, whose: str) -> dict[str, object]:
+        """Append what was checked, and return the answer. ``whose`` keeps publishers' keys apart.
+
+        Raises:
+            As ``publish``.
+        """
+        receipts = self.broker.log.append(wanted.drafts, wanted.append_key(whose))
+        return answer(receipts, wanted.single)
+
+    def cursor(self) -> str:
+        """Return where now is: print it into a page with its data, and the page's client goes on
+        from exactly there. Take it before reading the data.
+
+        Raises:
+            LogUnavailable: the log does not answer.
+        """
+        return str(self.broker.log.read((), None).cursor)
+
+    @overload
+    def authorize(self, which: str) -> Callable[[_F], _F]: ...
+    @overload
+    def authorize(self, which: _F) -> _F: ...
+    def authorize(self, which: str | _F) -> Callable[[_F], _F] | _F:
+        """Register who may subscribe: ``@push.authorize`` or ``@push.authorize("orders:*")``.
+
+        The function gets the channel (and, if it takes two, ``"subscribe"`` or ``"publish"``)
+        inside the client's own request, so the app's session is there. It returns False, True
+        (asked again after 60 seconds, on streams too) or for how many seconds.
+        """
+        return self.gate.authorize(which)
+
+    # -- what is open --------------------------------------------------------------------------
+
+    def start(self) -> Running:
+        """Open the log and follow it, once per process.
+
+        Raises:
+            LogUnavailable: it cannot be opened.
+        """
+        running = self._running
+        if running is not None and running.pid == os.getpid():
+            return running
+        with self._lock:
+            running = self._running
+            if running is None or running.pid != os.getpid():
+                assert self._app is not None, "Push() has no app yet: call init_app(app)"
+                running = self._running = Running(self.settings, self.gate, self._app)
+        return running
+
+    def close(self) -> None:
+        """Let go of the log; the next use opens it again."""
+        with self._lock:
+            running, self._running = self._running, None
+        if running is not None and running.pid == os.getpid():
+            running.close()
+
+    @property
+    def broker(self) -> Broker:
+        return self.start().broker
+
+    @property
+    def hub(self) -> Hub:
+        return self.start().hub
+
+    @property
+    def lot(self) -> Lot:
+        return self.start().lot
+
+    def check_room(self) -> None:
+        """Return when one more client may wait here.
+
+        Raises:
+            AtCapacity: none may.
+        """
+        if len(self.hub) >= self.settings.max_connections:
+            raise AtCapacity("this worker holds as many connections as it may", retry_after=5)
+
+    def connection_id(self, given: str | None, user: str | None) -> str:
+        """Return ``given`` where it is this user's, else a new id."""
+        return given if given and self.ids.check(given, user) else self.ids.new(user)
+
+    def drain(self) -> None:
+        """Let all clients go, spread so that their return does not storm the other workers."""
+        running = self._running
+        if running is not None and running.pid == os.getpid():
+            window = min(_DRAIN_LONGEST, len(running.hub) / _DRAIN_PER_SECOND)
+            running.hub.drain(window)
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that clients have still to take."""
+        running = self._running
+        return running.lot.unsent if running is not None and running.pid == os.getpid() else 0
+
+    # -- answers -------------------------------------------------------------------------------
+
+    def _cors(self, response: Response) -> Response:
+        """Let pages of allowed origins read; never credentials with "*"."""
+        origin = request.headers.get("Origin")
+        if origin is None or not is_allowed_origin(origin, self.settings):
+            return response
+        headers = response.headers
+        if origin.lower() in self.settings.allowed_origins:
+            headers["Access-Control-Allow-Origin"] = origin
+            headers["Access-Control-Allow-Credentials"] = "true"
+        else:
+            headers["Access-Control-Allow-Origin"] = "*"
+        headers["Access-Control-Expose-Headers"] = "ETag, Retry-After"
+        headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+        headers.add("Vary", "Origin")
+        if request.method == "OPTIONS":
+            headers["Access-Control-Allow-Methods"] = "GET, POST, DELETE"
+            headers["Access-Control-Allow-Headers"] = _CORS_HEADERS
+            headers["Access-Control-Max-Age"] = str(_CORS_AGE)
+        return response

@@ -1,0 +1,294 @@
+"""The subscribers of this worker, and how messages get to them: one hub per worker.
+
+What belongs here: who listens to which channel, how far the worker has followed the log, and the
+one loop that hands out. What does not: how a message looks on a wire (``transports``), how bytes
+get into a socket (``parking``).
+
+The law of it, in three sentences. A subscriber *joins* first, so that the log is followed for its
+channels; then it reads the log from its cursor on; then it *goes live*, which is granted only when
+it has read at least as far as the hub has begun to hand out. From there the hub hands it everything
+newer than what it has, in the order of the log. ``position`` moves on only when everybody has been
+served, so any cursor made from it is true.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Collection, Sequence
+
+from .broker.interface import Broker, Page
+from .errors import LogUnavailable
+from .message import Bundle, Cursor, Loss, Message
+from .wheel import Wheel
+
+CHUNK = 128  # deliveries between two looks at the clock
+TURN = 0.005  # seconds a fan-out may keep polls and publishes waiting
+STALE = 10.0  # seconds without a sign of the listener after which the worker is not ready
+LISTEN = 1.0  # seconds the listener waits at most before it looks for itself
+_RETRY = 0.5  # seconds between attempts while the log does not answer
+_EPOCH_TRIES = 500  # of 10 ms each, for the hub to notice a new epoch that a reader saw first
+
+log = logging.getLogger(__name__)
+
+
+class Subscriber:
+    """One waiting client in this worker, whatever its transport. The hub calls, under its lock.
+
+    None of these methods may block or raise.
+    """
+
+    __slots__ = ("channels", "live", "n", "slot")
+
+    def __init__(self, channels: tuple[str, ...]) -> None:
+        self.channels = channels
+        self.live = False  # the hub hands out to it
+        self.n = -1  # it has everything of its channels up to here, in the hub's epoch
+        self.slot = -1  # the wheel's
+
+    def deliver(self, bundle: Bundle) -> None:
+        """Take what is new."""
+        raise NotImplementedError
+
+    def tell(self, cursor: Cursor, lost: Sequence[Loss]) -> None:
+        """Tell the client that ``lost`` is missing; it is at ``cursor`` now."""
+        raise NotImplementedError
+
+    def on_due(self) -> float | None:
+        """See ``wheel.Timed``."""
+        raise NotImplementedError
+
+    def drain(self, after: float) -> None:
+        """Let the client go; it shall come back after ``after`` seconds."""
+        raise NotImplementedError
+
+
+class Hub:
+    """Follows the log and hands out."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.lock = threading.RLock()
+        self.wheel = Wheel(self.lock)
+        self.draining = False
+        self.log = broker.log
+        self._follower = broker.log.follow()
+        self._position = self._follower.position  # handed out to everybody up to here
+        self._target = self._position  # ... and being handed out up to here
+        self._listeners: dict[str, set[Subscriber]] = {}
+        self._subscribers: set[Subscriber] = set()
+        self._heard = time.monotonic()  # when the listener last read the log
+        self._closed = threading.Event()
+        self._loops = [
+            threading.Thread(target=self._listen, name="pushapp-listener", daemon=True),
+            threading.Thread(target=self.wheel.run, name="pushapp-wheel", daemon=True),
+        ]
+        for loop in self._loops:
+            loop.start()
+
+    def __len__(self) -> int:
+        return len(self._subscribers)
+
+    @property
+    def position(self) -> Cursor:
+        """A point up to which every live subscriber has been handed everything."""
+        return self._position
+
+    @property
+    def listens(self) -> bool:
+        """Whether the listener has read the log lately."""
+        return time.monotonic() - self._heard < STALE
+
+    def counts(self) -> dict[str, int]:
+        """Return how many subscribers each channel has in this worker."""
+        with self.lock:
+            return {channel: len(subs) for channel, subs in self._listeners.items()}
+
+    def position_of(self, subscriber: Subscriber) -> Cursor:
+        """Return how far ``subscriber``, which is live, has been served."""
+        position = self._position
+        if self._target.epoch != position.epoch:  # in the middle of a new epoch's first page
+            return Cursor(self._target.epoch, max(subscriber.n, 0))
+        return Cursor(position.epoch, max(position.n, subscriber.n))
+
+    # -- joining -------------------------------------------------------------------------------
+
+    def join(self, subscriber: Subscriber, channels: Collection[str]) -> None:
+        """Listen to ``channels`` for ``subscriber``. It gets nothing yet: it is not live.
+
+        Raises:
+            LogUnavailable: the channels cannot be followed now.
+        """
+        with self.lock:
+            self._subscribers.add(subscriber)
+            for channel in channels:
+                self._listeners.setdefault(channel, set()).add(subscriber)
+        for channel in channels:  # may wait for the broker, so not under the lock
+            self._follower.watch(channel)
+
+    def leave(self, subscriber: Subscriber, channels: Collection[str] | None = None) -> None:
+        """Stop listening to ``channels``, or to all and for good; idempotent."""
+        with self.lock:
+            if channels is None:
+                channels = subscriber.channels
+                subscriber.live = False
+                self._subscribers.discard(subscriber)
+                self.wheel.cancel(subscriber)
+            for channel in channels:
+                listeners = self._listeners.get(channel)
+                if listeners is not None:
+                    listeners.discard(subscriber)
+                    if not listeners:
+                        del self._listeners[channel]
+                        self._follower.unwatch(channel)
+
+    def go_live(self, subscriber: Subscriber, cursor: Cursor) -> bool:
+        """Hand out to ``subscriber`` from ``cursor`` on; False: it has to read on first.
+
+        To be called with the lock held by one that has joined before it read up to ``cursor``.
+        """
+        if cursor.epoch != self._target.epoch or cursor.n < self._target.n:
+            return False
+        subscriber.n = cursor.n
+        subscriber.live = True
+        return True
+
+    def catch_up(self, seen: Cursor) -> None:
+        """Wait a moment where a reader has seen an epoch that the listener has not.
+
+        Raises:
+            LogUnavailable: the listener does not get there.
+        """
+        for _ in range(_EPOCH_TRIES):
+            if seen.epoch == self._target.epoch:
+                return
+            if self.log.read((), None).cursor.epoch != seen.epoch:
+                return  # that epoch has ended, too: the reader reads again
+            self._follower.wake()
+            time.sleep(0.01)
+        raise LogUnavailable("the log has begun a new epoch that this worker cannot follow yet")
+
+    # -- handing out ---------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        """Follow the log for ever: the one loop that nothing may end but ``close``."""
+        complained = False
+        while not self._closed.is_set():
+            try:
+                page = self._follower.next(LISTEN)
+            except LogUnavailable as error:
+                if not complained:
+                    log.error("the log does not answer: %s", error)
+                complained = True
+                self._closed.wait(_RETRY)
+                continue
+            except Exception:
+                log.exception("following the log failed; trying again")
+                self._closed.wait(_RETRY)
+                continue
+            if complained:
+                log.warning("the log answers again")
+                complained = False
+            self._heard = time.monotonic()
+            if page.cursor != self._position:
+                self._hand_out(page)
+
+    def _hand_out(self, page: Page) -> None:
+        with self.lock:
+            ended = page.cursor.epoch != self._position.epoch
+            self._target = page.cursor
+            if ended:
+                for subscriber in self._subscribers:
+                    subscriber.n = -1
+            told = self._losses(page.lost)
+            plan = self._plan(page.messages)
+        start = Cursor(page.cursor.epoch, 0) if ended else self._position
+        turn = time.monotonic()
+        for subscriber, lost in told:
+            with self.lock:
+                if subscriber.live:
+                    self._guard(subscriber, subscriber.tell, start, lost)
+            turn = _yield_after(turn)
+        for bundle, subscribers in plan:
+            first, last = bundle.first, bundle.last
+            for i in range(0, len(subscribers), CHUNK):
+                with self.lock:
+                    for subscriber in subscribers[i : i + CHUNK]:
+                        if not subscriber.live or subscriber.n >= last:
+                            continue
+                        part = bundle if subscriber.n < first else bundle.after(subscriber.n)
+                        subscriber.n = last
+                        if part is not None:
+                            self._guard(subscriber, subscriber.deliver, part)
+                turn = _yield_after(turn)
+        with self.lock:
+            self._position = page.cursor
+
+    def _guard(self, subscriber: Subscriber, call, *args) -> None:  # type: ignore[no-untyped-def]
+        """Call; what fails for one subscriber must not disturb the others."""
+        try:
+            call(*args)
+        except Exception:
+            log.exception("handing out to %r failed; it is let go", subscriber)
+            self.leave(subscriber)
+
+    def _losses(self, lost: Sequence[Loss]) -> list[tuple[Subscriber, list[Loss]]]:
+        told: dict[Subscriber, list[Loss]] = {}
+        for loss in lost:
+            for subscriber in self._listeners.get(loss.channel, ()):
+                told.setdefault(subscriber, []).append(loss)
+        return list(told.items())
+
+    def _plan(self, messages: Sequence[Message]) -> list[tuple[Bundle, list[Subscriber]]]:
+        """Return who gets which bundle; those who listen to the same of these share one."""
+        by_channel: dict[str, list[Message]] = {}
+        for message in messages:
+            if message.channel in self._listeners:
+                by_channel.setdefault(message.channel, []).append(message)
+        if len(by_channel) == 1:
+            ((channel, own),) = by_channel.items()
+            return [(Bundle(own), list(self._listeners[channel]))]
+        touched: dict[Subscriber, tuple[str, ...]] = {}
+        for channel in by_channel:
+            for subscriber in self._listeners[channel]:
+                touched[subscriber] = (*touched.get(subscriber, ()), channel)
+        groups: dict[tuple[str, ...], list[Subscriber]] = {}
+        for subscriber, channels in touched.items():
+            groups.setdefault(channels, []).append(subscriber)
+        plan = []
+        for channels, subscribers in groups.items():
+            wanted = frozenset(channels)
+            plan.append((Bundle([m for m in messages if m.channel in wanted]), subscribers))
+        return plan
+
+    # -- ending --------------------------------------------------------------------------------
+
+    def drain(self, window: float) -> None:
+        """Let everybody go; they shall come back spread over ``window`` seconds."""
+        self.draining = True
+        turn = time.monotonic()
+        with self.lock:
+            subscribers = list(self._subscribers)
+        for subscriber in subscribers:
+            with self.lock:
+                self._guard(subscriber, subscriber.drain, random.uniform(0, window))
+            turn = _yield_after(turn)
+
+    def close(self) -> None:
+        """Stop following the log; idempotent."""
+        self._closed.set()
+        self.wheel.close()
+        self._follower.close()
+        for loop in self._loops:
+            if loop is not threading.current_thread():
+                loop.join(timeout=5)
+
+
+def _yield_after(turn: float) -> float:
+    """Let the others have their turn when this one has lasted long enough."""
+    now = time.monotonic()
+    if now - turn < TURN:
+        return turn
+    time.sleep(0)
+    return time.monotonic()

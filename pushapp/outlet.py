@@ -1,0 +1,94 @@
+"""Outlets: where the bytes for a waiting client go, and the bounds that they share.
+
+What belongs here: the one face that transports write to. What does not: the two ways to wait behind
+it, ``parking`` and ``waiter``.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Protocol
+
+from .wheel import Wheel
+
+
+class Owner(Protocol):
+    """Who an outlet belongs to: a transport's subscriber."""
+
+    def on_input(self) -> None:
+        """The client sent something, or has left: look."""
+
+    def on_gone(self) -> None:
+        """The client has left, or cannot be reached any more; the outlet is closed."""
+
+    def on_overflow(self) -> None:
+        """More is unsent than may be; ``cut`` is expected."""
+
+
+class Outlet(Protocol):
+    """Where bytes for one client go."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more can be written."""
+
+    def write(self, data: bytes) -> None:
+        """Send ``data``, or keep it until it can be sent; over the bound ``on_overflow`` comes."""
+
+    def finish(self, farewell: bytes = b"") -> None:
+        """Send what is unsent and ``farewell``, then end; the owner hears no more."""
+
+    def cut(self, farewell: bytes = b"") -> None:
+        """As ``finish``, but forget what has not begun to be sent."""
+
+    def close(self) -> None:
+        """End at once; idempotent; the owner hears no more."""
+
+    def wait_drained(self, timeout: float) -> bool:
+        """Wait until nothing is unsent; False: it still is after ``timeout`` seconds, or closed."""
+
+
+class Bounded(Protocol):
+    """What the lot has to know of an outlet."""
+
+    unsent: int  # bytes
+
+    def overflow(self) -> None:
+        """It is over a bound: see that it ends."""
+
+
+class Lot:
+    """The bounds that all outlets of a worker share, and who is in it."""
+
+    def __init__(self, wheel: Wheel, limit: int, total: int, heartbeat: float) -> None:
+        self.wheel = wheel
+        self.limit = limit  # unsent bytes per outlet
+        self.total = total  # unsent bytes of all outlets
+        self.unsent = 0
+        self._lock = threading.Lock()
+        self.backlogged: set[Bounded] = set()  # those with unsent bytes
+        self.patience = int(2 * heartbeat * 1000)  # ms until a silent peer counts as gone
+
+    def grow(self, outlet: Bounded, size: int) -> None:
+        """Count ``size`` more unsent bytes, and cut off who is over a bound.
+
+        One answer alone may be larger than the bound of an outlet: a backlog is read page by page,
+        and a page that did not leave at once is no sign of a slow client yet.
+        """
+        with self._lock:
+            alone = not outlet.unsent
+            outlet.unsent += size
+            self.unsent += size
+            self.backlogged.add(outlet)
+        if outlet.unsent > self.limit and not alone:
+            outlet.overflow()
+        while self.unsent > self.total:
+            max(self.backlogged, key=lambda o: o.unsent).overflow()
+
+    def shrink(self, outlet: Bounded, size: int) -> None:
+        """Count ``size`` unsent bytes less."""
+        with self._lock:
+            outlet.unsent -= size
+            self.unsent -= size
+            if not outlet.unsent:
+                self.backlogged.discard(outlet)

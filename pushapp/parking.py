@@ -1,0 +1,289 @@
+"""Parked sockets: a waiting client that costs no greenlet.
+
+What belongs here: writing without ever blocking, noticing that a client spoke or left, ending. What
+does not: what the bytes mean (``transports``), how a socket is lifted off gunicorn and given back
+(``worker``).
+
+A ``ParkedSocket`` is a raw non-blocking socket and one libev watcher, no greenlet; it needs a
+gevent loop. Where a client cannot be parked, a ``Waiter`` (``waiter``) has the same face.
+"""
+
+from __future__ import annotations
+
+import _socket
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from gevent import get_hub
+
+from .outlet import Lot, Owner
+
+LINGER = 5.0  # seconds that a client may take to say goodbye
+LAST = 60.0  # seconds that it may take to read its last bytes
+_READ, _WRITE = 1, 2  # libev's EV_READ, EV_WRITE
+_PIECES = 64  # buffers in one sendmsg; the kernel's limit is 1,024
+
+
+class ParkedSocket:
+    """A socket that waits without a greenlet. Everything happens in the loop's own greenlet or
+    in one that never yields inside these methods, so no lock is needed."""
+
+    __slots__ = (
+        "_drained",
+        "_ending",
+        "_give_back",
+        "_lot",
+        "_queue",
+        "_sock",
+        "_watcher",
+        "_writer",
+        "owner",
+        "slot",
+        "unsent",
+    )
+
+    def __init__(self, fd: int, lot: Lot, owner: Owner) -> None:
+        self._sock: Any = _socket.socket(fileno=fd)
+        self._sock.setblocking(False)
+        self._lot = lot
+        self.owner: Owner | None = owner
+        self.slot = -1  # the wheel's
+        self.unsent = 0
+        self._queue: deque[bytes | memoryview] | None = None
+        self._writer: Any = None
+        self._drained: Any = None
+        self._ending = False
+        self._give_back: Callable[[int], None] | None = None
+        _set_options(self._sock, lot.patience)
+        self._watcher: Any = get_hub().loop.io(fd, _READ)
+        self._watcher.start(self._on_readable)
+
+    @property
+    def closed(self) -> bool:
+        return self._sock is None
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def _on_readable(self) -> None:
+        if self._ending and self._give_back is not None:
+            self.pause()  # its next request: not ours to read
+        elif self._ending:
+            self.read(65536)  # what still comes is of no interest, only its end is
+        elif self.owner is not None:
+            self.owner.on_input()
+
+    def read(self, size: int) -> bytes | None:
+        """Return what the client sent; None: nothing yet. At its end ``on_gone`` comes."""
+        try:
+            data: bytes = self._sock.recv(size)
+        except BlockingIOError:
+            return None
+        except OSError:
+            data = b""
+        if not data:
+            self._gone()
+            return None
+        return data
+
+    def peek(self) -> bool:
+        """Tell whether the client has sent more, and leave it. At its end ``on_gone`` comes."""
+        try:
+            data = self._sock.recv(1, _socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""
+        if not data:
+            self._gone()
+        return bool(data)
+
+    def pause(self) -> None:
+        """Do not look at what the client sends until ``resume``."""
+        if self._watcher is not None:
+            self._watcher.stop()
+
+    def resume(self) -> None:
+        """Look again."""
+        if self._watcher is not None:
+            self._watcher.start(self._on_readable)
+
+    # -- writing -------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        if self._sock is None or self._ending:
+            return
+        if self._queue:
+            self._keep(data)
+            return
+        try:
+            sent = self._sock.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._gone()
+            return
+        if sent < len(data):
+            self._keep(memoryview(data)[sent:])
+
+    def _keep(self, data: bytes | memoryview) -> None:
+        if self._queue is None:
+            self._queue = deque()
+        self._queue.append(data)
+        if self._writer is None:
+            self._writer = get_hub().loop.io(self._sock.fileno(), _WRITE)
+            self._writer.start(self._on_writable)
+        self._lot.grow(self, len(data))
+
+    def _on_writable(self) -> None:
+        queue = self._queue
+        while queue:
+            try:
+                sent = self._sock.sendmsg([queue[i] for i in range(min(len(queue), _PIECES))])
+            except BlockingIOError:
+                return
+            except OSError:
+                self._gone()
+                return
+            self._lot.shrink(self, sent)
+            while sent:
+                first = queue[0]
+                if sent < len(first):
+                    queue[0] = memoryview(first)[sent:]
+                    break
+                sent -= len(first)
+                queue.popleft()
+        self._stop_writer()
+        if self._drained is not None:
+            self._drained.set()
+        if self._ending:
+            self._last_written()
+
+    def _stop_writer(self) -> None:
+        if self._writer is not None:
+            self._writer.stop()
+            self._writer.close()
+            self._writer = self._queue = None
+
+    def wait_drained(self, timeout: float) -> bool:
+        if self._queue:
+            self._drained = threading.Event()
+            self._drained.wait(timeout)
+            self._drained = None
+        return not self._queue and not self.closed
+
+    # -- ending --------------------------------------------------------------------------------
+
+    def overflow(self) -> None:
+        """It is over a bound: let the owner cut it, and see that it ends in any case."""
+        if self.owner is not None:
+            self.owner.on_overflow()
+        if not self._ending:
+            self.close()
+
+    def cut(self, farewell: bytes = b"") -> None:
+        self._forget(keep_first=True)
+        self.finish(farewell)
+
+    def _forget(self, *, keep_first: bool) -> None:
+        """Drop what is unsent, but not the rest of a piece that has begun to be sent."""
+        queue = self._queue
+        if queue:
+            first = queue.popleft()
+            kept = [first] if keep_first and isinstance(first, memoryview) else []
+            self._lot.shrink(self, self.unsent - sum(map(len, kept)))
+            queue.clear()
+            queue.extend(kept)
+
+    def finish(self, farewell: bytes = b"") -> None:
+        if self._sock is None or self._ending:
+            return
+        self.owner = None
+        if farewell:
+            self.write(farewell)
+        if self._sock is None:
+            return  # the write found it gone
+        self._end()
+
+    def hand_over(self, data: bytes, give_back: Callable[[int], None]) -> None:
+        """Send ``data``, the last of ours; once it is out, ``give_back`` gets the socket."""
+        self.owner = None
+        self.write(data)
+        if self._sock is not None:
+            self._give_back = give_back
+            self._end()
+
+    def _end(self) -> None:
+        self._ending = True
+        if self._queue:
+            self._lot.wheel.set(self, LAST)
+        else:
+            self._last_written()
+
+    def _last_written(self) -> None:
+        if self._give_back is not None:
+            give_back = self._give_back
+            give_back(self.detach())
+            return
+        # Closing with unread input would make the kernel send a reset, which can destroy what the
+        # client has not read yet: half-close, and wait for its end (RFC 9112 section 9.6).
+        try:
+            self._sock.shutdown(_socket.SHUT_WR)
+        except OSError:
+            self.close()
+            return
+        self._lot.wheel.set(self, LINGER)
+        self.resume()
+
+    def on_due(self) -> float | None:
+        """The time for its goodbye is over."""
+        self.close()
+        return None
+
+    def _gone(self) -> None:
+        owner = self.owner
+        self.close()
+        if owner is not None:
+            owner.on_gone()
+
+    def close(self) -> None:
+        if self._sock is not None:
+            sock = self._release()
+            sock.close()
+
+    def detach(self) -> int:
+        """Return the file descriptor; from here on it is the caller's."""
+        fd: int = self._release().detach()
+        return fd
+
+    def _release(self) -> Any:
+        self.owner = None
+        self._lot.wheel.cancel(self)
+        if self._queue:
+            self._lot.shrink(self, self.unsent)
+            self._queue.clear()
+        self._stop_writer()
+        self._watcher.stop()
+        self._watcher.close()
+        self._watcher = None
+        sock, self._sock = self._sock, None
+        if self._drained is not None:
+            self._drained.set()
+        return sock
+
+
+def _set_options(sock: Any, patience: int) -> None:
+    """Make small writes leave at once, and find a peer that is gone within ``patience`` ms."""
+    if sock.family not in (_socket.AF_INET, _socket.AF_INET6):
+        return
+    sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+    sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_KEEPALIVE, 1)
+    if hasattr(_socket, "TCP_USER_TIMEOUT"):
+        # an unread small write proves nothing: without this the kernel tries for 15 minutes
+        sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_USER_TIMEOUT, patience)
+    if hasattr(_socket, "TCP_KEEPIDLE"):
+        seconds = max(1, patience // 2000)
+        sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_KEEPIDLE, seconds)
+        sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_KEEPINTVL, max(1, seconds // 3))
+        sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_KEEPCNT, 3)

@@ -1,0 +1,259 @@
+"""The four routes on which clients listen.
+
+What belongs here: from a request to a waiting subscriber, for each transport: read the parameters,
+ask whether it may, and let it wait the way it can. What does not: the waiting itself.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+from urllib.parse import parse_qsl
+
+from flask import Blueprint, Flask, Response, current_app, request
+from flask_sock import Sock
+from simple_websocket import Server
+from werkzeug.datastructures import CombinedMultiDict, MultiDict
+
+from .auth import Gate, Grant, check_origin, scope
+from .body import read_body, refuse_body
+from .current import current_push
+from .errors import InvalidInput, PushError
+from .handover import connection_of
+from .message import dump
+from .problem import as_dict, close_code, problem
+from .transports import frames, poll
+from .transports.longpoll import LongPoll
+from .transports.params import MAX_FORM, Asked, asked
+from .transports.poll import first_answer
+from .transports.sse import HEADERS as SSE_HEADERS
+from .transports.sse import ChunkedSse, Sse
+from .transports.websocket import ENVELOPE, Refused, WebSocket, check_handshake
+
+#: What is kept of a stream's request, to ask again whether it still may.
+_SKETCHED = (
+    "HTTP_AUTHORIZATION",
+    "HTTP_COOKIE",
+    "HTTP_HOST",
+    "HTTP_ORIGIN",
+    "HTTP_USER_AGENT",
+    "HTTP_X_FORWARDED_FOR",
+    "HTTP_X_FORWARDED_HOST",
+    "HTTP_X_FORWARDED_PROTO",
+    "PATH_INFO",
+    "QUERY_STRING",
+    "REMOTE_ADDR",
+    "SCRIPT_NAME",
+    "wsgi.url_scheme",
+)
+
+
+def register(blueprint: Blueprint) -> None:
+    """Put the routes into ``blueprint``."""
+    blueprint.before_request(_prepare_websocket)
+    blueprint.add_url_rule("/poll", view_func=poll_view, methods=["GET", "POST"])
+    blueprint.add_url_rule("/longpoll", view_func=longpoll_view, methods=["GET", "POST"])
+    blueprint.add_url_rule("/sse", view_func=sse_view)
+    Sock().route("/ws", bp=blueprint)(websocket_view)
+    blueprint.register_error_handler(Refused, _refused)
+
+
+def poll_view() -> Response:
+    """Answer at once."""
+    wanted = _wanted()
+    push = current_push()
+    grant = push.gate.may_subscribe(wanted.channels)
+    connection = push.connection_id(wanted.connection, grant.user)
+    return poll.response(first_answer(push.broker.log, wanted, connection), wanted)
+
+
+def longpoll_view() -> Response:
+    """Answer when there is something, or after ``timeout`` seconds."""
+    wanted = _wanted()
+    push = current_push()
+    grant = push.gate.may_subscribe(wanted.channels)
+    connection = push.connection_id(wanted.connection, grant.user)
+    reply = first_answer(push.broker.log, wanted, connection)
+    if wanted.cursor is None or request.method == "HEAD" or not poll.is_empty(reply):
+        return poll.response(reply, wanted)
+    push.check_room()
+    berth = connection_of(request.environ)
+    hold = wanted.hold if grant.seconds is None else min(wanted.hold, grant.seconds)
+    waiting = LongPoll(push.hub, push.lot, wanted, connection, parks=berth is not None)
+    waiting.begin(hold)
+    if waiting.answered is not None:
+        return poll.response(waiting.answered, wanted)
+    if berth is None:
+        return poll.response(waiting.wait(hold), wanted)
+    berth.waiting = waiting
+    return Response(headers=poll.HEADERS)
+
+
+def sse_view() -> Response:
+    """Begin an event stream."""
+    push = current_push()
+    refuse_body(request)
+    wanted = asked(request, request.args, stream=True)
+    check_origin(request, push.settings)
+    grant = push.gate.may_subscribe(wanted.channels)
+    push.broker.log.read(wanted.channels, wanted.cursor, limit=1)  # 503 while it can be said
+    if request.method == "HEAD":
+        return Response(headers=SSE_HEADERS)
+    push.check_room()
+    berth = connection_of(request.environ)
+    http11 = request.environ.get("SERVER_PROTOCOL") != "HTTP/1.0"
+    kind = ChunkedSse if berth is not None and http11 else Sse
+    connection = push.connection_id(wanted.connection, grant.user)
+    stream = kind(push.start().context, wanted, connection, grant, _sketch())
+    if berth is not None:
+        berth.waiting = stream.wants(wanted)
+        return Response(headers=SSE_HEADERS)
+    response = Response(stream.body(wanted), headers=SSE_HEADERS)
+    response.call_on_close(stream.hang_up)
+    return response
+
+
+def websocket_view(ws: Server) -> None:
+    """Begin a WebSocket. The handshake is over, so a browser sees an error only as frames."""
+    push = current_push()
+    try:
+        wanted = asked(request, request.args, stream=False, least=0)
+        grant = push.gate.may_subscribe(wanted.channels)
+        push.broker.log.read(wanted.channels, wanted.cursor, limit=1)
+        push.check_room()
+    except PushError as error:
+        body = f'{{"type":"error",{dump(as_dict(error))[1:]}'.encode()
+        ws.sock.sendall(frames.text(body) + frames.close(close_code(error), type(error).__name__))
+        ws.connected = False  # what flask-sock would send now, has been sent
+        return
+    berth = connection_of(request.environ)
+    stream = WebSocket(
+        push.start().context,
+        wanted,
+        push.connection_id(wanted.connection, grant.user),
+        grant,
+        _sketch(),
+        Ops(current_app._get_current_object()),  # type: ignore[attr-defined]
+        push.settings.max_message + ENVELOPE,
+    )
+    if berth is None:
+        stream.serve(ws.sock, early=b"")
+    else:
+        berth.waiting = stream
+        ws.mode = "werkzeug"  # an ordinary response for the middlewares; the worker parks it
+    ws.connected = False
+
+
+class Ops:
+    """What a client may do on its socket, within its own request again."""
+
+    def __init__(self, app: Flask) -> None:
+        self._app = app
+
+    def may_subscribe(self, sketch: Mapping[str, object], channels: Sequence[str]) -> Grant:
+        """See ``transports.websocket.Ops``."""
+        with self._app.request_context(_environ(sketch)):
+            return current_push().gate.may_subscribe(channels)
+
+    def publish(self, sketch: Mapping[str, object], body: Mapping[str, object]) -> dict[str, Any]:
+        """See ``transports.websocket.Ops``."""
+        with self._app.request_context(_environ(sketch)):
+            push = current_push()
+            wanted = push.parse(body)
+            for channel in {draft.channel for draft in wanted.drafts}:
+                push.gate.may_publish(channel)
+            key = push.api_keys.find(request.headers.get("Authorization"))
+            return push.append(wanted, scope(key) if key is not None else "client")
+
+
+class Still:
+    """Asks again whether a stream's client may listen; see ``transports.stream.Context``."""
+
+    def __init__(self, app: Flask, gate: Gate) -> None:
+        self._app, self._gate = app, gate
+
+    def __call__(self, sketch: Mapping[str, object], channels: Sequence[str]) -> Grant:
+        with self._app.request_context(_environ(sketch)):
+            return self._gate.may_subscribe(channels)
+
+
+def _wanted() -> Asked:
+    if request.method != "POST":
+        refuse_body(request)
+        return asked(request, request.args, stream=False)
+    form = read_body(request, MAX_FORM)
+    if request.mimetype not in ("application/x-www-form-urlencoded", ""):
+        expected = "application/x-www-form-urlencoded"
+        raise InvalidInput("Content-Type", request.mimetype, expected)
+    try:
+        fields = parse_qsl(form.decode(), keep_blank_values=True, errors="strict")
+    except ValueError:
+        raise InvalidInput("body", "bytes that are not UTF-8", "a form in UTF-8") from None
+    return asked(request, CombinedMultiDict([request.args, MultiDict(fields)]), stream=False)
+
+
+def _prepare_websocket() -> None:
+    """Check the handshake before flask-sock answers it."""
+    if request.endpoint is None or not request.endpoint.endswith(".websocket_view"):
+        return
+    refuse_body(request)
+    check_handshake(request)
+    check_origin(request, current_push().settings)
+    use_our_threads(current_app.config)
+    request.environ[OURS] = True
+
+
+def _refused(error: Refused) -> Response:
+    return problem(error.status, error.detail, error.headers)
+
+
+def _sketch() -> dict[str, object]:
+    environ = request.environ
+    return {name: environ[name] for name in _SKETCHED if name in environ}
+
+
+def _environ(sketch: Mapping[str, object]) -> dict[str, Any]:
+    """Return a request as it was, as far as it was kept."""
+    host, _, port = str(sketch.get("HTTP_HOST", "localhost")).partition(":")
+    return {
+        "REQUEST_METHOD": "GET",
+        "SERVER_NAME": host,
+        "SERVER_PORT": port or "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "wsgi.input": io.BytesIO(),
+        "wsgi.errors": sys.stderr,
+        **sketch,
+    }
+
+
+# -- flask-sock's reader thread -------------------------------------------------------------------
+
+OURS = "pushapp.websocket"  # the environ's key that marks our own route
+
+
+def use_our_threads(config: dict[str, Any]) -> None:
+    """Keep simple-websocket from reading our sockets; the host's own routes keep their readers.
+
+    flask-sock takes the options of every Server from the app's config, whoever's route it is.
+    """
+    options = config.get("SOCK_SERVER_OPTIONS") or {}
+    theirs = options.get("thread_class", threading.Thread)
+    if theirs is not _Reader and getattr(theirs, "func", None) is not _Reader:
+        config["SOCK_SERVER_OPTIONS"] = {**options, "thread_class": partial(_Reader, theirs)}
+
+
+class _Reader:
+    """The thread that simple-websocket starts, unless the Server is ours."""
+
+    def __init__(self, kind: Callable[..., Any], target: Any) -> None:
+        self._thread = None if OURS in target.__self__.environ else kind(target=target)
+        self.name = ""
+
+    def start(self) -> None:
+        if self._thread is not None:
+            self._thread.name = self.name or self._thread.name
+            self._thread.start()

@@ -1,0 +1,1 @@
+"""How messages look on each wire; nothing more."""

@@ -1,0 +1,159 @@
+"""Long polling: an answer that comes when there is something to say.
+
+What belongs here: waiting for it, and writing it onto a parked connection, which then serves its
+next request. What does not: the answer's shape (``poll``).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from ..errors import LogUnavailable
+from ..handover import Connection, Head
+from ..hub import Hub, Subscriber
+from ..message import Bundle, Cursor, Loss
+from ..outlet import Lot
+from ..parking import ParkedSocket
+from .params import Asked
+from .poll import Answer, answer, etag, is_empty, json_array, unchanged
+
+_ROUNDS = 100  # reads until the hub must have been reached; each is a lost race with a publisher
+
+
+class LongPoll(Subscriber):
+    """A client that waits for one answer."""
+
+    __slots__ = (
+        "_arrived",
+        "_asked",
+        "_connection",
+        "_early",
+        "_head",
+        "_id",
+        "_lot",
+        "_socket",
+        "answered",
+        "hub",
+    )
+
+    def __init__(
+        self, hub: Hub, lot: Lot, asked: Asked, connection_id: str, *, parks: bool
+    ) -> None:
+        super().__init__(asked.channels)
+        self.hub, self._lot = hub, lot
+        self._asked, self._id = asked, connection_id
+        self._arrived = None if parks else threading.Event()
+        self.answered: Answer | None = None
+        self._early = b""
+        self._socket: ParkedSocket | None = None
+        self._connection: Connection | None = None
+        self._head: Head | None = None
+
+    def begin(self, hold: float) -> None:
+        """Join, then read, then wait; where there is something already, it is the answer.
+
+        Raises:
+            LogUnavailable: the log does not answer.
+        """
+        log = self.hub.log
+        self.hub.join(self, self.channels)
+        try:
+            for _ in range(_ROUNDS):
+                page = log.read(self.channels, self._asked.cursor)
+                reply = answer(page, self._id)
+                with self.hub.lock:
+                    if not is_empty(reply) or self.hub.draining:
+                        self._finish(reply)
+                        return
+                    if self.hub.go_live(self, page.cursor):
+                        self.hub.wheel.set(self, hold)
+                        return
+                self.hub.catch_up(page.cursor)
+        except LogUnavailable:
+            self.hub.leave(self)
+            raise
+        self.hub.leave(self)
+        raise LogUnavailable("the log moves on faster than this worker can read it")
+
+    # -- what the hub calls --------------------------------------------------------------------
+
+    def deliver(self, bundle: Bundle) -> None:
+        cursor = Cursor(bundle.messages[-1].epoch, bundle.last)
+        self._finish(Answer(self._id, cursor, bundle.encoded(json_array), interval=1.0))
+
+    def tell(self, cursor: Cursor, lost: Sequence[Loss]) -> None:
+        self._finish(Answer(self._id, cursor, lost=lost))
+
+    def on_due(self) -> float | None:
+        self._finish(Answer(self._id, self.hub.position_of(self)))
+        return None
+
+    def drain(self, after: float) -> None:
+        if self.live:  # else ``begin`` is still reading, and answers with what it has read
+            self._finish(Answer(self._id, self.hub.position_of(self), reconnect=after))
+
+    # -- answering -----------------------------------------------------------------------------
+
+    def _finish(self, reply: Answer) -> None:
+        if self.answered is None:
+            self.answered = reply
+            self.hub.leave(self)
+            if self._arrived is not None:
+                self._arrived.set()
+            self._write()
+
+    def _write(self) -> None:
+        """Write the answer if the socket is parked already, and let its next request be served."""
+        parked, head, connection = self._socket, self._head, self._connection
+        if parked is None or head is None or connection is None or self.answered is None:
+            return
+        not_modified = unchanged(self.answered, self._asked)
+        tag = etag(self.answered, self._asked, not_modified)
+        if not_modified:
+            data = head.render("304 NOT MODIFIED") + f"ETag: {tag}\r\n\r\n".encode()
+        else:
+            body = self.answered.body()
+            data = head.render() + f"ETag: {tag}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            data += body
+        self._socket = self._connection = None
+        if head.keep and not self.hub.draining:
+            early = self._early
+            parked.hand_over(data, lambda fd: connection.give_back(fd, early))
+        else:
+            parked.finish(data)
+
+    def wait(self, hold: float) -> Answer:
+        """Wait for the answer in this greenlet or thread: for a client that cannot be parked."""
+        if self._arrived is not None:
+            self._arrived.wait(hold + 1)  # the wheel answers after ``hold``
+        with self.hub.lock:
+            if self.answered is None:
+                self.on_due()
+            assert self.answered is not None  # on_due has answered
+            return self.answered
+
+    # -- parking -------------------------------------------------------------------------------
+
+    def park(self, connection: Connection, fd: int, early: bytes, head: Head) -> None:
+        """Wait on the socket ``fd``; see ``handover.Parkable``."""
+        parked = ParkedSocket(fd, self._lot, self)
+        self._early = early
+        if early:
+            parked.pause()  # a pipelined request: it is served after this answer
+        self._socket, self._connection, self._head = parked, connection, head
+        with self.hub.lock:
+            if self.answered is not None:  # while the empty response went through the middlewares
+                self._write()
+
+    def on_input(self) -> None:
+        """Look without taking: what comes is the next request, and not ours to read."""
+        if self._socket is not None and self._socket.peek():
+            self._socket.pause()
+
+    def on_gone(self) -> None:
+        self._socket = self._connection = None
+        self.hub.leave(self)
+
+    def on_overflow(self) -> None:
+        """Nothing is unsent while it waits, so there is nothing to cut."""

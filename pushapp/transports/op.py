@@ -1,0 +1,74 @@
+"""What a client says on its WebSocket: one JSON object a frame.
+
+What belongs here: reading an op's fields; each function takes its own out of the object. What does
+not: doing the op (``websocket``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import InvalidInput
+from ..message import Cursor
+from ..publish import load_json
+from .params import MAX_HISTORY, channels
+
+
+def parse(payload: bytes) -> dict[str, Any]:
+    """Return the object in a frame.
+
+    Raises:
+        InvalidInput: it does not fit.
+    """
+    op = load_json(payload)
+    if not isinstance(op, dict):
+        raise InvalidInput("body", op, "a JSON object with an op")
+    return op
+
+
+def only(op: dict[str, Any]) -> None:
+    """Refuse what is left of an op when its fields have been taken.
+
+    Raises:
+        InvalidInput: it does not fit.
+    """
+    for name in op:
+        raise InvalidInput(name, op[name], "no such field with this op")
+
+
+def names(op: dict[str, Any]) -> tuple[str, ...]:
+    """Take the channels.
+
+    Raises:
+        InvalidInput: it does not fit.
+    """
+    given = op.pop("channels", None)
+    if not isinstance(given, list) or not all(isinstance(name, str) for name in given):
+        raise InvalidInput("channels", given, "a list of 1 to 100 names")
+    return channels(given)
+
+
+def cursor(op: dict[str, Any]) -> Cursor | None:
+    """Take the cursor; None: from now.
+
+    Raises:
+        InvalidInput: it does not fit.
+    """
+    text = op.pop("cursor", None)
+    if text in (None, ""):
+        return None
+    if not isinstance(text, str):
+        raise InvalidInput("cursor", text, "a cursor as this server handed it out")
+    return Cursor.parse(text)
+
+
+def history(op: dict[str, Any]) -> int:
+    """Take how many messages of the past are wanted.
+
+    Raises:
+        InvalidInput: it does not fit.
+    """
+    limit = op.pop("history", 0)
+    if type(limit) is not int or not 0 <= limit <= MAX_HISTORY:
+        raise InvalidInput("history", limit, f"a whole number from 0 to {MAX_HISTORY}")
+    return limit

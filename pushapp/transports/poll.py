@@ -1,0 +1,141 @@
+"""Ajax polling: what there is, at once. And the answer's shape, which long polling shares.
+
+What belongs here: one answer as JSON with its headers. What does not: waiting (``longpoll``).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from flask import Response
+
+from ..broker.interface import Log, Page
+from ..message import Bundle, Cursor, Loss, Message, bodies, dump
+from .params import Asked
+
+QUIET = 3.0  # seconds between polls where nothing is known of the channels
+FASTEST, SLOWEST = 1.0, 30.0  # seconds between polls: busy and quiet channels
+_GROWTH = 10  # a channel quiet for so many seconds gets a second between polls
+
+#: Nothing on the way may keep an answer: no-store, and what HTTP/1.0 caches and old browsers know.
+HEADERS = {
+    "Content-Type": "application/json",
+    "Cache-Control": "no-store, no-cache, must-revalidate, max-age=0",
+    "Pragma": "no-cache",
+    "Expires": "0",
+    "Vary": "Authorization, Cookie, Origin",
+}
+
+
+@dataclass(slots=True)
+class Answer:
+    """One poll's answer."""
+
+    connection: str
+    cursor: Cursor
+    messages: bytes = b"[]"  # a JSON array, made once for all who get the same
+    lost: Sequence[Loss] = ()
+    history: dict[str, list[Message]] = field(default_factory=dict)
+    more: bool = False
+    interval: float = QUIET  # seconds
+    reconnect: float | None = None  # seconds
+
+    def body(self) -> bytes:
+        """Return the JSON object."""
+        head = (
+            f'{{"connection":"{self.connection}","cursor":"{self.cursor}",'
+            f'"recovered":{"false" if self.lost else "true"},"messages":'
+        )
+        advice = f'"advice":{{"interval":{int(self.interval * 1000)}'
+        if self.reconnect is not None:
+            advice += f',"reconnect":{int(self.reconnect * 1000)}'
+        tail = f",{advice}}}"
+        if self.lost:
+            tail += f',"lost":{dump([loss.as_json() for loss in self.lost])}'
+        if self.more:
+            tail += ',"more":true'
+        past = b""
+        if self.history:
+            pairs = (f'"{name}":'.encode() + array(kept) for name, kept in self.history.items())
+            past = b',"history":{' + b",".join(pairs) + b"}"
+        return head.encode() + self.messages + past + tail.encode() + b"}"
+
+
+def json_array(pairs: Sequence[tuple[Message, bytes]]) -> bytes:
+    """Encode a bundle as a JSON array."""
+    return b"[" + b",".join([body for _, body in pairs]) + b"]"
+
+
+def array(messages: Sequence[Message]) -> bytes:
+    """Encode ``messages`` as a JSON array."""
+    return json_array(bodies(messages, time.time()))
+
+
+def answer(page: Page, connection: str) -> Answer:
+    """Return the answer that hands ``page`` over."""
+    return Answer(
+        connection=connection,
+        cursor=page.cursor,
+        messages=Bundle(page.messages).encoded(json_array) if page.messages else b"[]",
+        lost=page.lost,
+        more=page.more,
+        interval=interval(page),
+    )
+
+
+def interval(page: Page) -> float:
+    """Return how long to wait before the next poll, in seconds: it grows in quiet channels."""
+    if page.latest is None:
+        return QUIET
+    quiet = max(0.0, time.time() - page.latest)
+    return min(SLOWEST, max(FASTEST, quiet / _GROWTH))
+
+
+def history(log: Log, channels: Sequence[str], limit: int) -> dict[str, list[Message]]:
+    """Return the last ``limit`` kept messages of each channel; a retained value that is not among
+    them comes first."""
+    found = {}
+    for channel in channels:
+        messages, info = log.history(channel, limit)
+        retained = info.retained
+        if retained is not None and all(m.n != retained.n for m in messages):
+            messages = [retained, *messages]
+        found[channel] = messages
+    return found
+
+
+def first_answer(log: Log, asked: Asked, connection: str) -> Answer:
+    """Return what there is now for ``asked``."""
+    reply = answer(log.read(asked.channels, asked.cursor), connection)
+    if asked.cursor is None and asked.history:
+        reply.history = history(log, asked.channels, asked.history)
+    return reply
+
+
+def is_empty(reply: Answer) -> bool:
+    """Tell whether ``reply`` has nothing new."""
+    return reply.messages == b"[]" and not reply.lost and not reply.history
+
+
+def unchanged(reply: Answer, asked: Asked) -> bool:
+    """Tell whether 304 says it all (RFC 9110 section 13.1.2)."""
+    if not is_empty(reply):
+        return False
+    return asked.conditional or str(reply.cursor) in asked.etags or "*" in asked.etags
+
+
+def etag(reply: Answer, asked: Asked, not_modified: bool) -> str:
+    """Return the ETag: the cursor; with a 304 the one that the client has."""
+    if not_modified and asked.conditional and asked.cursor is not None:
+        return f'"{asked.cursor}"'
+    return f'"{reply.cursor}"'
+
+
+def response(reply: Answer, asked: Asked) -> Response:
+    """Return ``reply`` as a response: 200 with a body (jQuery fails on an empty one), or 304."""
+    not_modified = unchanged(reply, asked)
+    result = Response(b"" if not_modified else reply.body(), 304 if not_modified else 200, HEADERS)
+    result.headers["ETag"] = etag(reply, asked, not_modified)
+    return result

@@ -1,0 +1,111 @@
+"""Server-sent events: messages as one endless response.
+
+What belongs here: the framing of https://html.spec.whatwg.org/#server-sent-events, chunked for
+HTTP/1.1. What does not: what is sent when (``stream``).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+
+from ..handover import Connection, Head
+from ..message import Bundle, Message
+from ..parking import ParkedSocket
+from ..waiter import Waiter
+from .params import Asked
+from .poll import HEADERS as POLL_HEADERS
+from .stream import Stream
+
+#: no-transform and X-Accel-Buffering: a proxy that compresses or buffers would hold messages back.
+HEADERS = POLL_HEADERS | {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-store, no-transform",
+    "X-Accel-Buffering": "no",
+}
+
+
+def events(pairs: Sequence[tuple[Message, bytes]]) -> bytes:
+    """Encode messages as unnamed events; the id is the cursor."""
+    return b"".join([b"id: %b\ndata: %b\n\n" % (m.id.encode(), body) for m, body in pairs])
+
+
+def chunk(data: bytes) -> bytes:
+    """Frame ``data`` as one chunk (RFC 9112 section 7.1)."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def chunked_events(pairs: Sequence[tuple[Message, bytes]]) -> bytes:
+    """Encode messages as one chunk of unnamed events."""
+    return chunk(events(pairs))
+
+
+class Sse(Stream):
+    """An EventSource, whose bytes are framed by nobody else or by the WSGI server."""
+
+    __slots__ = ("_asked",)
+
+    def bundle(self, bundle: Bundle) -> bytes:
+        return bundle.encoded(events)
+
+    def named(self, kind: str, fields: str, cursor: str | None = None) -> bytes:
+        lines = f"event: {kind}\n"
+        if kind == "reconnect":
+            # what the browser's EventSource obeys by itself
+            lines += "retry: " + fields.partition(":")[2] + "\n"
+        if cursor is not None:
+            comma = "," if fields else ""
+            lines += f"id: {cursor}\n"
+            fields = f'"cursor":"{cursor}"{comma}{fields}'
+        return f"{lines}data: {{{fields}}}\n\n".encode()
+
+    def farewell(self, code: int, reason: str) -> bytes:
+        return b""
+
+    def on_input(self) -> None:
+        """Nothing that a client could say on an event stream means anything; its end does."""
+        if isinstance(self.outlet, ParkedSocket):
+            self.outlet.read(65536)
+
+    # -- parked --------------------------------------------------------------------------------
+
+    def wants(self, asked: Asked) -> Sse:
+        """Remember what to begin with once it is parked."""
+        self._asked = asked
+        return self
+
+    def park(self, connection: Connection, fd: int, early: bytes, head: Head) -> None:
+        """Begin on the socket ``fd``; see ``handover.Parkable``."""
+        outlet = ParkedSocket(fd, self.context.lot, self)
+        outlet.write(head.render() + b"\r\n")
+        self.begin(outlet, self._asked)
+
+    # -- in its greenlet or thread -------------------------------------------------------------
+
+    def body(self, asked: Asked) -> Iterator[bytes]:
+        """Begin, and return what the response yields."""
+        waiter = Waiter(self.context.lot, self)
+        self.outlet = waiter
+        threading.Thread(target=self.begin, args=(waiter, asked), daemon=True).start()
+        return iter(waiter.read, None)
+
+    def hang_up(self) -> None:
+        """The response is over."""
+        self.context.hub.leave(self)
+        if self.outlet is not None:
+            self.outlet.close()
+
+
+class ChunkedSse(Sse):
+    """An EventSource on a parked HTTP/1.1 connection."""
+
+    __slots__ = ()
+
+    def bundle(self, bundle: Bundle) -> bytes:
+        return bundle.encoded(chunked_events)
+
+    def named(self, kind: str, fields: str, cursor: str | None = None) -> bytes:
+        return chunk(super().named(kind, fields, cursor))
+
+    def farewell(self, code: int, reason: str) -> bytes:
+        return b"0\r\n\r\n"

@@ -1,0 +1,249 @@
+"""What the two streams, SSE and WebSocket, do alike.
+
+What belongs here: the order of things (welcome, history, backlog, live, messages), heartbeats,
+asking again whether the client still may, slow clients, the end. What does not: framing.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..auth import Grant
+from ..errors import LogUnavailable, PushError, Unavailable
+from ..hub import Hub, Subscriber
+from ..message import Bundle, Cursor, Loss, dump
+from ..outlet import Lot, Outlet
+from ..problem import as_dict, close_code
+from .params import Asked
+from .poll import array, history
+
+VERSION = 1  # of the wire contract
+STALL = 30.0  # seconds without progress after which a client that reads its backlog is too slow
+_BACKLOG_BYTES = 256 * 1024
+_ROUNDS = 1000  # reads until the hub must have been reached; each is a page, or a lost race
+SLOW = 4008  # close code
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What all streams of a worker share."""
+
+    hub: Hub
+    lot: Lot
+    heartbeat: float  # seconds
+    may_still: Callable[[Mapping[str, object], Sequence[str]], Grant]
+
+    @property
+    def page_bytes(self) -> int:
+        """How much data one page of a backlog holds; a page is all of it that is ever unsent."""
+        return min(_BACKLOG_BYTES, self.lot.limit // 4)
+
+
+class Stream(Subscriber):
+    """A client that gets messages one after the other until it leaves."""
+
+    __slots__ = ("_ask_at", "_sketch", "context", "id", "outlet")
+
+    def __init__(
+        self,
+        context: Context,
+        asked: Asked,
+        connection_id: str,
+        grant: Grant,
+        sketch: Mapping[str, object],
+    ) -> None:
+        super().__init__(asked.channels)
+        self.context = context
+        self.id = connection_id
+        self.outlet: Outlet | None = None
+        self._sketch = sketch  # of the request, to ask again whether it still may
+        self._ask_at = _later(grant)
+
+    # -- framing, which each transport has its own of ---------------------------------------------
+
+    def bundle(self, bundle: Bundle) -> bytes:
+        """Return the messages as they are on this wire."""
+        raise NotImplementedError
+
+    def named(self, kind: str, fields: str, cursor: str | None = None) -> bytes:
+        """Return what is no message: ``fields`` is JSON without its braces."""
+        raise NotImplementedError
+
+    def farewell(self, code: int, reason: str) -> bytes:
+        """Return the last bytes of this stream; see ``problem.close_code``."""
+        raise NotImplementedError
+
+    # -- beginning -----------------------------------------------------------------------------
+
+    def begin(self, outlet: Outlet, asked: Asked) -> None:
+        """Hand out what a new stream begins with, then go live.
+
+        May take as long as the client reads its backlog; a client that does not is cut off.
+        """
+        self.outlet = outlet
+        beat = self.context.heartbeat
+        welcome = f'"connection":"{self.id}","heartbeat":{beat:g},"version":{VERSION}'
+        outlet.write(self.named("welcome", welcome))
+        self.context.hub.wheel.set(self, self._next_due())
+        try:
+            self.context.hub.join(self, self.channels)
+            if asked.cursor is None and asked.history:
+                self.send_history(self.channels, asked.history)
+            self.read_on(self.channels, asked.cursor, self._live)
+        except PushError as error:
+            self.fail(error)
+
+    def send_history(self, channels: Sequence[str], limit: int) -> None:
+        """Send kept messages from before; they move no cursor."""
+        for channel, messages in history(self.context.hub.log, channels, limit).items():
+            fields = f'"channel":"{channel}","messages":{array(messages).decode()}'
+            self.write(self.named("history", fields))
+
+    def read_on(
+        self,
+        channels: Sequence[str],
+        cursor: Cursor | None,
+        reached: Callable[[Cursor, list[Loss]], bool],
+        upto: int | None = None,
+    ) -> tuple[Cursor, list[Loss]]:
+        """Send what ``channels`` have from ``cursor`` on, page by page as the socket drains.
+
+        ``reached(cursor, lost)`` is asked under the hub's lock where everything has been read;
+        False reads on. Returns where that was and what is missing.
+
+        Raises:
+            LogUnavailable: the log does not answer, or the hub cannot be reached.
+        """
+        context, outlet = self.context, self.outlet
+        lost: list[Loss] = []
+        for _ in range(_ROUNDS):
+            page = context.hub.log.read(channels, cursor, upto=upto, max_bytes=context.page_bytes)
+            lost += page.lost
+            if outlet is None or outlet.closed:
+                return page.cursor, lost
+            with context.hub.lock:
+                if page.messages:
+                    self.write(self.bundle(Bundle(page.messages)))
+                cursor = page.cursor
+                if not page.more and reached(cursor, lost):
+                    return cursor, lost
+            if not page.more:
+                context.hub.catch_up(cursor)
+            elif not outlet.wait_drained(STALL):
+                self.too_slow()
+                return cursor, lost
+        raise LogUnavailable("the log moves on faster than this worker can read it")
+
+    def _live(self, cursor: Cursor, lost: list[Loss]) -> bool:
+        hub = self.context.hub
+        if hub.draining:
+            self.drain(0.0)
+            return True
+        if not hub.go_live(self, cursor):
+            return False
+        self.tell(cursor, lost)
+        return True
+
+    # -- what the hub calls --------------------------------------------------------------------
+
+    def deliver(self, bundle: Bundle) -> None:
+        self.write(self.bundle(bundle))
+
+    def tell(self, cursor: Cursor, lost: Sequence[Loss]) -> None:
+        self.write(self.named("live", recovery(lost), str(cursor)))
+
+    def on_due(self) -> float | None:
+        now = time.monotonic()
+        if now >= self._ask_at:
+            self._ask_at = math.inf
+            threading.Thread(target=self._ask_again, daemon=True).start()
+        if self.live:  # else a backlog is on its way, and the cursor is the last message's
+            self.write(self.named("heartbeat", "", str(self.context.hub.position_of(self))))
+        if self.outlet is None or self.outlet.closed:
+            return None
+        return self._next_due()
+
+    def _next_due(self) -> float:
+        return min(self.context.heartbeat, max(0.0, self._ask_at - time.monotonic()))
+
+    def drain(self, after: float) -> None:
+        if self.live or self.context.hub.draining:
+            frame = self.named("reconnect", f'"after":{int(after * 1000)}')
+            self.end(1012, "restart", frame)
+
+    # -- what the outlet calls -----------------------------------------------------------------
+
+    def on_input(self) -> None:
+        raise NotImplementedError
+
+    def on_gone(self) -> None:
+        self.context.hub.leave(self)
+
+    def on_overflow(self) -> None:
+        self.too_slow()
+
+    # -- writing and ending --------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Send ``data`` unless the stream has ended."""
+        if self.outlet is not None:
+            self.outlet.write(data)
+
+    def end(self, code: int, reason: str, frame: bytes = b"") -> None:
+        """Say goodbye, after ``frame``; what has been sent still gets there."""
+        with self.context.hub.lock:
+            self.context.hub.leave(self)
+            if self.outlet is not None:
+                self.outlet.finish(frame + self.farewell(code, reason))
+
+    def fail(self, error: PushError) -> None:
+        """End because of ``error``, and say so."""
+        frame = self.named("error", dump(as_dict(error))[1:-1])
+        self.end(close_code(error), type(error).__name__, frame)
+
+    def too_slow(self) -> None:
+        """Cut the client off: it has its cursor, and comes back with it."""
+        with self.context.hub.lock:
+            self.context.hub.leave(self)
+            if self.outlet is not None:
+                log.info("cut off as slow: connection %s", self.id)
+                self.outlet.cut(self.farewell(SLOW, "slow"))
+
+    def ask_by(self, grant: Grant) -> None:
+        """Ask again as soon as ``grant`` ends, if that is before all others do."""
+        self._ask_at = min(self._ask_at, _later(grant))
+        if self.outlet is not None and not self.outlet.closed:
+            self.context.hub.wheel.set(self, self._next_due())
+
+    def _ask_again(self) -> None:
+        try:
+            grant = self.context.may_still(self._sketch, self.channels)
+        except PushError as error:
+            self.fail(error)
+        except Exception:
+            log.exception("asking whether connection %s still may failed; it ends", self.id)
+            self.fail(Unavailable("it cannot be told now whether you may listen"))
+        else:
+            self._ask_at = _later(grant)
+            with self.context.hub.lock:
+                if self.outlet is not None and not self.outlet.closed:
+                    self.context.hub.wheel.set(self, self._next_due())
+
+
+def recovery(lost: Sequence[Loss]) -> str:
+    """Return ``recovered`` and ``lost`` as JSON fields."""
+    if not lost:
+        return '"recovered":true'
+    return f'"recovered":false,"lost":{dump([loss.as_json() for loss in lost])}'
+
+
+def _later(grant: Grant) -> float:
+    """Return when to ask again (monotonic seconds)."""
+    return math.inf if grant.seconds is None else time.monotonic() + grant.seconds

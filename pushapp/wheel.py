@@ -1,0 +1,82 @@
+"""Deadlines of very many things, cheaply: a wheel of slots.
+
+What belongs here: when something is due. What does not: what it then does (heartbeat, an empty
+answer, the end of a lingering close).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Protocol
+
+TICK = 0.1  # seconds a slot lasts; how late something may be
+
+log = logging.getLogger(__name__)
+
+
+class Timed(Protocol):
+    """Something that falls due. ``slot`` belongs to the wheel; -1: in none."""
+
+    slot: int
+
+    def on_due(self) -> float | None:
+        """Act; return in how many seconds it is due again, None for never. Must not block."""
+
+
+class Wheel:
+    """Calls ``on_due`` of each item in its time, all from one greenlet (or thread).
+
+    ``lock`` is held while it does, so that nothing else changes what the items look at.
+    """
+
+    def __init__(self, lock: threading.RLock) -> None:
+        self._lock = lock
+        self._slots: dict[int, set[Timed]] = {}
+        self._now = int(time.monotonic() / TICK)
+        self._closed = threading.Event()
+
+    def set(self, item: Timed, seconds: float) -> None:
+        """Make ``item`` due in ``seconds``; an earlier setting no longer counts."""
+        self.cancel(item)
+        item.slot = max(int((time.monotonic() + seconds) / TICK) + 1, self._now + 1)
+        self._slots.setdefault(item.slot, set()).add(item)
+
+    def cancel(self, item: Timed) -> None:
+        """Make ``item`` not due at all."""
+        if item.slot >= 0:
+            slot = self._slots.get(item.slot)
+            if slot is not None:
+                slot.discard(item)
+            item.slot = -1
+
+    def run(self) -> None:
+        """Turn until closed."""
+        while not self._closed.wait(TICK):
+            now = int(time.monotonic() / TICK)
+            while self._now < now:  # slots that were missed are made up for, in their order
+                self._now += 1
+                due = self._slots.pop(self._now, None)
+                if due:
+                    self._fire(list(due))
+
+    def _fire(self, due: list[Timed]) -> None:
+        for start in range(0, len(due), 256):
+            with self._lock:
+                for item in due[start : start + 256]:
+                    if item.slot != self._now:
+                        continue  # cancelled or set anew while the others were served
+                    item.slot = -1
+                    try:
+                        seconds = item.on_due()
+                    except Exception:
+                        log.exception("what was due failed: %r", item)
+                        continue
+                    if seconds is not None:
+                        self.set(item, seconds)
+            time.sleep(0)  # polls and publishes get their turn
+
+    def close(self) -> None:
+        """Stop turning; idempotent."""
+        self._closed.set()
