@@ -19,6 +19,7 @@ from . import api, pages, subscribe
 from .auth import ApiKeys, ConnectionIds, Gate, is_allowed_origin
 from .broker import open_broker
 from .broker.interface import Broker
+from .census import Census
 from .errors import AtCapacity, SettingsError
 from .hub import Hub
 from .outlet import Lot
@@ -50,9 +51,12 @@ class Running:
         self.broker = open_broker(settings.broker_url, settings.retention)
         self.hub = Hub(self.broker)
         self.lot = Lot(self.hub.wheel, settings.buffer, settings.buffer_total, settings.heartbeat)
+        self.census = Census(self.hub, self.broker.leases)
         self.context = Context(self.hub, self.lot, settings.heartbeat, Still(app, gate))
 
     def close(self) -> None:
+        """Let go of it all."""
+        self.census.close()
         self.hub.close()
         self.broker.close()
 
@@ -204,6 +208,10 @@ class Push:
     @property
     def hub(self) -> Hub:
         return self.start().hub
+
+    @property
+    def census(self) -> Census:
+        return self.start().census
 
     @property
     def lot(self) -> Lot:

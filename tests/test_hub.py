@@ -1,0 +1,270 @@
+"""The hub: everything newer, once, in order, and true cursors."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from queue import SimpleQueue
+
+import pytest
+
+from pushapp.errors import LogUnavailable
+from pushapp.hub import Hub, Subscriber
+from pushapp.message import Bundle, Cursor, Loss
+
+from .fake_log import FakeBroker, FakeLog
+
+TIMEOUT = 10  # seconds; only failures pay it
+
+
+class Listener(Subscriber):
+    """A subscriber that remembers what it got."""
+
+    def __init__(self, *channels: str) -> None:
+        super().__init__(channels)
+        self.got: SimpleQueue[str] = SimpleQueue()
+        self.told: SimpleQueue[tuple[str, list[Loss]]] = SimpleQueue()
+        self.drained: list[float] = []
+
+    def deliver(self, bundle: Bundle) -> None:
+        for message in bundle.messages:
+            self.got.put(message.id)
+
+    def tell(self, cursor: Cursor, lost: Sequence[Loss]) -> None:
+        self.told.put((str(cursor), list(lost)))
+
+    def on_due(self) -> float | None:
+        return None
+
+    def drain(self, after: float) -> None:
+        self.drained.append(after)
+
+    def receive(self, n: int) -> list[str]:
+        return [self.got.get(timeout=TIMEOUT) for _ in range(n)]
+
+
+class Failing(Listener):
+    """A subscriber that breaks its promise not to raise."""
+
+    def deliver(self, bundle: Bundle) -> None:
+        raise RuntimeError("broken on purpose")
+
+
+@pytest.fixture
+def broker() -> FakeBroker:
+    return FakeBroker()
+
+
+@pytest.fixture
+def log(broker: FakeBroker) -> FakeLog:
+    return broker.log
+
+
+@pytest.fixture
+def hub(broker: FakeBroker) -> Iterator[Hub]:
+    hub = Hub(broker)
+    yield hub
+    hub.close()
+    assert len(hub) == 0, "a subscriber was left behind"
+
+
+def go_live(hub: Hub, subscriber: Listener, cursor: Cursor | None = None) -> list[str]:
+    """Subscribe as the transports do; return what the backlog was."""
+    hub.join(subscriber, subscriber.channels)
+    backlog = []
+    while True:
+        page = hub.log.read(subscriber.channels, cursor)
+        backlog += [m.id for m in page.messages]
+        cursor = page.cursor
+        with hub.lock:
+            if hub.go_live(subscriber, cursor):
+                return backlog
+        hub.catch_up(cursor)
+
+
+def wake(hub: Hub) -> None:
+    hub._follower.wake()
+
+
+def test_a_subscriber_gets_its_channels_in_order_and_no_others(hub: Hub, log: FakeLog) -> None:
+    """ "b" is somebody else's."""
+    one = Listener("a", "c")
+    go_live(hub, one)
+    ids = [log.append(channel) for channel in "abcabc"]
+    wake(hub)
+    assert one.receive(4) == [ids[0], ids[2], ids[3], ids[5]]
+    hub.leave(one)
+
+
+def test_those_who_listen_to_the_same_share_one_bundle(hub: Hub, log: FakeLog) -> None:
+    """So that it is encoded once."""
+    bundles: SimpleQueue[Bundle] = SimpleQueue()
+
+    class Keeper(Listener):
+        def deliver(self, bundle: Bundle) -> None:
+            bundles.put(bundle)
+
+    keepers = [Keeper("a", "b") for _ in range(3)]
+    for keeper in keepers:
+        go_live(hub, keeper)
+    log.append("a")
+    log.append("b")
+    wake(hub)
+    got = [bundles.get(timeout=TIMEOUT) for _ in keepers]
+    assert got[0] is got[1] is got[2]
+    for keeper in keepers:
+        hub.leave(keeper)
+
+
+def test_a_message_between_reading_and_going_live_is_not_lost(hub: Hub, log: FakeLog) -> None:
+    """The order is join, read, go live: the log moves right after the read."""
+    one, other = Listener("a"), Listener("a")
+    go_live(hub, other)
+    cursor = log.head
+    moved = []
+
+    def move() -> None:
+        if not moved:
+            moved.append(log.append("a"))
+            wake(hub)
+            assert other.receive(1) == moved  # the hub is past it before ``one`` is live
+
+    log.after_read = move
+    backlog = go_live(hub, one, cursor)
+    last = log.append("a")
+    wake(hub)
+    assert backlog + one.receive(2 - len(backlog)) == [moved[0], last]
+    hub.leave(one)
+    hub.leave(other)
+
+
+def test_what_the_backlog_had_does_not_come_again(hub: Hub, log: FakeLog) -> None:
+    """The reader was ahead of the hub: the hub's own page still holds what it has read."""
+    one = Listener("a")
+    cursor = log.head
+    first = log.append("a")
+    assert go_live(hub, one, cursor) == [first]
+    last = log.append("a")
+    wake(hub)
+    assert one.receive(1) == [last]
+    hub.leave(one)
+
+
+def test_a_part_of_a_page_that_is_known_is_left_out(hub: Hub, log: FakeLog) -> None:
+    """One bundle, and a subscriber that has its first half."""
+    ahead, behind = Listener("a"), Listener("a")
+    go_live(hub, behind)
+    ids = [log.append("a"), log.append("a")]
+    go_live(hub, ahead)
+    ids += [log.append("a"), log.append("a")]
+    wake(hub)
+    assert behind.receive(4) == ids
+    assert ahead.receive(2) == ids[2:]
+    hub.leave(ahead)
+    hub.leave(behind)
+
+
+def test_the_position_moves_when_everybody_has_been_served(hub: Hub, log: FakeLog) -> None:
+    """A cursor made from it must be true for the last one, too."""
+    seen: SimpleQueue[Cursor] = SimpleQueue()
+
+    class Watcher(Listener):
+        def deliver(self, bundle: Bundle) -> None:
+            seen.put(hub.position)
+
+    watchers = [Watcher("a"), Watcher("a")]
+    start = hub.position
+    for watcher in watchers:
+        go_live(hub, watcher)
+    log.append("a")
+    wake(hub)
+    assert [seen.get(timeout=TIMEOUT) for _ in watchers] == [start, start]
+    for watcher in watchers:
+        hub.leave(watcher)
+
+
+def test_one_that_fails_disturbs_nobody(hub: Hub, log: FakeLog) -> None:
+    """It is let go, and the listener goes on."""
+    broken, whole = Failing("a"), Listener("a")
+    go_live(hub, broken)
+    go_live(hub, whole)
+    ids = [log.append("a")]
+    wake(hub)
+    assert whole.receive(1) == ids
+    ids.append(log.append("a"))
+    wake(hub)
+    assert whole.receive(1) == ids[1:]
+    assert len(hub) == 1
+    hub.leave(whole)
+
+
+def test_an_epoch_that_ends_is_told_and_the_new_one_comes_whole(hub: Hub, log: FakeLog) -> None:
+    """From its oldest message on."""
+    one = Listener("a")
+    log.append("a")
+    go_live(hub, one)
+    log.epoch, log.messages = "next", []
+    first = log.append("a")
+    wake(hub)
+    cursor, lost = one.told.get(timeout=TIMEOUT)
+    assert cursor == "next.0"
+    assert [(loss.channel, loss.reason) for loss in lost] == [("a", "epoch")]
+    assert one.receive(1) == [first]
+    hub.leave(one)
+
+
+def test_a_reader_that_sees_a_new_epoch_first_waits_for_the_hub(hub: Hub, log: FakeLog) -> None:
+    """Live is granted only where the hub is."""
+    one = Listener("a")
+    log.epoch, log.messages = "next", []
+    log.append("a")
+    assert go_live(hub, one, Cursor("next", 0)) == ["next.1"]
+    assert hub.position.epoch == "next"
+    hub.leave(one)
+
+
+def test_the_listener_survives_a_log_that_does_not_answer(hub: Hub, log: FakeLog) -> None:
+    """It tries again, and nothing is missed."""
+    one = Listener("a")
+    go_live(hub, one)
+    page, failed = log._page, threading.Event()
+
+    def broken(*args: object) -> object:
+        if not failed.is_set():
+            failed.set()
+            raise LogUnavailable("not now")
+        return page(*args)  # type: ignore[arg-type]
+
+    log._page = broken  # type: ignore[assignment, method-assign]
+    message = log.append("a")
+    wake(hub)
+    assert failed.wait(TIMEOUT)
+    wake(hub)
+    assert one.receive(1) == [message]
+    hub.leave(one)
+
+
+def test_a_channel_nobody_listens_to_is_let_go(hub: Hub) -> None:
+    """Of the follower, too."""
+    one, two = Listener("a"), Listener("a", "b")
+    hub.join(one, one.channels)
+    hub.join(two, two.channels)
+    assert hub.counts() == {"a": 2, "b": 1}
+    hub.leave(two)
+    assert hub._follower.watched == {"a"}
+    hub.leave(one)
+    hub.leave(one)
+    assert hub._follower.watched == set()
+
+
+def test_a_drain_lets_everybody_go_within_the_window(hub: Hub) -> None:
+    """Spread, so that they do not all come back at once."""
+    listeners = [Listener("a") for _ in range(20)]
+    for listener in listeners:
+        go_live(hub, listener)
+    hub.drain(10.0)
+    delays = [listener.drained[0] for listener in listeners]
+    assert all(0 <= delay <= 10 for delay in delays)
+    assert max(delays) - min(delays) > 1
+    for listener in listeners:
+        hub.leave(listener)
