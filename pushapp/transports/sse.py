@@ -6,9 +6,9 @@ HTTP/1.1. What does not: what is sent when (``stream``).
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 
+from ..background import spawn
 from ..handover import Connection, Head
 from ..message import Bundle, Message
 from ..parking import ParkedSocket
@@ -44,6 +44,7 @@ class Sse(Stream):
     """An EventSource, whose bytes are framed by nobody else or by the WSGI server."""
 
     __slots__ = ("_asked",)
+    framing = b""  # the header field that says how the body is framed
 
     def bundle(self, bundle: Bundle) -> bytes:
         return bundle.encoded(events)
@@ -77,7 +78,7 @@ class Sse(Stream):
     def park(self, connection: Connection, fd: int, early: bytes, head: Head) -> None:
         """Begin on the socket ``fd``; see ``handover.Parkable``."""
         outlet = ParkedSocket(fd, self.context.lot, self)
-        outlet.write(head.render() + b"\r\n")
+        outlet.write(head.render() + self.framing + b"\r\n")
         self.begin(outlet, self._asked)
 
     # -- in its greenlet or thread -------------------------------------------------------------
@@ -86,7 +87,7 @@ class Sse(Stream):
         """Begin, and return what the response yields."""
         waiter = Waiter(self.context.lot, self)
         self.outlet = waiter
-        threading.Thread(target=self.begin, args=(waiter, asked), daemon=True).start()
+        spawn(self.begin, waiter, asked)
         return iter(waiter.read, None)
 
     def hang_up(self) -> None:
@@ -100,6 +101,7 @@ class ChunkedSse(Sse):
     """An EventSource on a parked HTTP/1.1 connection."""
 
     __slots__ = ()
+    framing = b"Transfer-Encoding: chunked\r\n"
 
     def bundle(self, bundle: Bundle) -> bytes:
         return bundle.encoded(chunked_events)

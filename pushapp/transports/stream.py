@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..auth import Grant
+from ..background import spawn
 from ..errors import LogUnavailable, PushError, Unavailable
 from ..hub import Hub, Subscriber
 from ..message import Bundle, Cursor, Loss, dump
@@ -163,7 +163,7 @@ class Stream(Subscriber):
         now = time.monotonic()
         if now >= self._ask_at:
             self._ask_at = math.inf
-            threading.Thread(target=self._ask_again, daemon=True).start()
+            spawn(self._ask_again)
         if self.live:  # else a backlog is on its way, and the cursor is the last message's
             self.write(self.named("heartbeat", "", str(self.context.hub.position_of(self))))
         if self.outlet is None or self.outlet.closed:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from flask import Request
 
 from ..auth import Grant
+from ..background import spawn
 from ..errors import InvalidInput, NotFound, PushError
 from ..handover import Connection, Head
 from ..message import Bundle, Cursor, Loss, Message, dump
@@ -189,7 +190,7 @@ class WebSocket(Stream):
         if len(self._waiting) == 1:
             if isinstance(self.outlet, ParkedSocket):
                 self.outlet.pause()  # no more is read than one read's worth of ops
-            threading.Thread(target=self._work, daemon=True).start()
+            spawn(self._work)
 
     def _work(self) -> None:
         while self._waiting and self.outlet is not None and not self.outlet.closed:
