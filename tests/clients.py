@@ -13,7 +13,7 @@ import os
 import struct
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
@@ -45,7 +45,7 @@ class Refused(Exception):
 
 
 class Client:
-    """One subscriber. It is open once the server has told it where it stands."""
+    """One subscriber."""
 
     transport: ClassVar[str]
     path: ClassVar[str]
@@ -54,13 +54,12 @@ class Client:
         self,
         port: int,
         channels: Iterable[str] = (),
-        cursor: str | None = None,
+        cursor: str | Sequence[str] | None = None,
         headers: Mapping[str, str] | None = None,
         **params: object,
     ) -> None:
         self.port, self.channels, self.cursor = port, list(channels), cursor
-        self.headers = dict(headers or {})
-        self.params = {name: str(value) for name, value in params.items()}
+        self.headers, self.params = dict(headers or {}), params
         self.connection: str | None = None
         self.recovered: bool | None = None
         self.lost: list[Json] = []
@@ -69,6 +68,14 @@ class Client:
         self.local_ports: list[int] = []
         self._inbox: list[Json] = []
         self.wire = self._dial()
+
+    def open(self) -> None:
+        """Ask for the channels; return when the server has told where the client stands.
+
+        Raises:
+            Refused: it did not take the client.
+            Ended: the connection broke; what came before it is in ``events`` all the same.
+        """
         try:
             self._open()
         except BaseException:
@@ -87,11 +94,11 @@ class Client:
         """Wait for something and file it."""
         raise NotImplementedError
 
-    def target(self, **params: str | None) -> str:
-        """Return the request target with this client's parameters and these."""
+    def target(self, **params: object) -> str:
+        """Return the request target with this client's parameters and these; lists repeat one."""
         query = {"channels": ",".join(self.channels), **self.params, **params}
-        pairs = {name: value for name, value in query.items() if value}
-        return f"{self.path}?{urlencode(pairs, safe=':,')}"
+        pairs = {name: value for name, value in query.items() if value not in (None, "")}
+        return f"{self.path}?{urlencode(pairs, doseq=True, safe=':,')}"
 
     def receive(self, count: int = 1) -> list[Json]:
         """Wait for that many messages and return them."""
@@ -175,7 +182,7 @@ class Poll(Client):
         try:
             self.wire.send(question)
             self.reply = self.wire.reply()
-        except (Ended, BrokenPipeError):  # it may close an idle connection at any time
+        except ConnectionError:  # it may close an idle connection at any time
             self.wire.close()
             self.wire = self._dial()
             self.wire.send(question)
@@ -208,7 +215,7 @@ class LongPoll(Poll):
 
     def _question(self) -> str:
         """Wait a second at most, so that a message to a channel that it lost is noticed soon."""
-        timeout = self.params.get("timeout", "1")
+        timeout = self.params.get("timeout", 1)
         return self.target(cursor=self.cursor, connection=self.connection, timeout=timeout)
 
 
@@ -394,4 +401,6 @@ TRANSPORTS = tuple(CLIENTS)
 
 def open_client(transport: str, port: int, *args: Any, **params: Any) -> Client:
     """Open a client of this transport; see ``Client`` for the arguments."""
-    return CLIENTS[transport](port, *args, **params)
+    client = CLIENTS[transport](port, *args, **params)
+    client.open()
+    return client

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from pushapp import create_app
 
 from .clients import Client, open_client
 from .server import API_KEY, SECRET, Server, until
@@ -70,26 +76,32 @@ def connect() -> Iterator[Callable[..., Client]]:
         client.close()
     for server in {server for _, server in clients if server.is_running}:
         ports = {port for client, at in clients if at is server for port in client.local_ports}
-        until(lambda s=server, p=ports: not p & set(s.connections()), f"{ports} are let go of")
+        until(partial(_lets_go, server, ports), f"the worker lets go of {ports}")
+
+
+def _lets_go(server: Server, ports: set[int]) -> bool:
+    return not ports & set(server.connections())
 
 
 @pytest.fixture
-def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def channel() -> str:
+    """A public channel that no other test knows."""
+    return f"public:{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[Flask]:
     """The Flask app in this process, which nothing has patched, on a log of the test's own."""
-    from pushapp.extension import Push
-
-    from pushapp import create_app
-
-    monkeypatch.setenv("PUSH_BROKER_URL", f"sqlite:///{tmp_path}/push.db")
-    monkeypatch.setenv("PUSH_API_KEYS", API_KEY)
-    monkeypatch.setenv("PUSH_SECRET", SECRET)
-    app = create_app()
+    app = create_app(
+        PUSH_BROKER_URL=f"sqlite:///{tmp_path}/push.db",
+        PUSH_API_KEYS=API_KEY,
+        PUSH_SECRET=SECRET,
+    )
     yield app
-    push: Push = app.extensions["push"]
-    push.broker.close()
+    app.extensions["push"].close()
 
 
 @pytest.fixture
-def client(app: Any) -> Any:
+def client(app: Flask) -> FlaskClient:
     """Flask's test client for ``app``."""
     return app.test_client()

@@ -29,6 +29,7 @@ API_KEY = "key-of-the-tests"
 READ_KEY = "reader-of-the-tests"
 PUBLISH_KEY = "publisher-of-the-tests"
 SECRET = "a-secret-for-the-tests-of-pushapp-alone"
+SHORT = 3  # messages kept of a channel in the namespace "short"
 ORIGIN = "https://app.example"  # another origin that the servers under test allow
 
 
@@ -77,6 +78,8 @@ class Server:
             "PUSH_API_KEYS": f"{API_KEY},read:{READ_KEY},publish:{PUBLISH_KEY}",
             "PUSH_SECRET": SECRET,
             "PUSH_ALLOWED_ORIGINS": ORIGIN,
+            "PUSH_PUBLIC_NAMESPACES": "public,demo,short",
+            "PUSH_NAMESPACES": f'{{"short":{{"size":{SHORT}}}}}',
             **settings,
         }
         inherited = {
@@ -287,3 +290,28 @@ class Server:
         assert reply.status in (200, 201), reply
         ids: list[str] = reply.json["ids"]
         return ids
+
+
+@contextmanager
+def open_publisher(server: Server) -> Iterator[Callable[..., list[str]]]:
+    """Publish batches on one connection: ``publish([draft, …], key=…)`` returns the ids.
+
+    Raises:
+        OSError: the connection broke; nothing is known of the batch.
+    """
+    wire = Wire(server.port)
+
+    def publish(drafts: Sequence[Mapping[str, object]], key: str | None = None) -> list[str]:
+        body: dict[str, object] = {"messages": list(drafts)}
+        if key is not None:
+            body["idempotency_key"] = key
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {API_KEY}"}
+        reply = wire.ask("POST", "/push/publish", headers, json.dumps(body).encode())
+        assert reply.status in (200, 201), reply
+        ids: list[str] = reply.json["ids"]
+        return ids
+
+    try:
+        yield publish
+    finally:
+        wire.close()

@@ -16,7 +16,7 @@ from typing import Any
 TIMEOUT = 10.0
 
 
-class Ended(Exception):
+class Ended(ConnectionError):
     """The peer closed the connection where more was expected."""
 
 
