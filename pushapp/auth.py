@@ -165,6 +165,10 @@ class Gate:
         self._settings, self._api_keys = settings, api_keys
         self._rules: list[_Rule] = []
 
+    def use(self, settings: Settings, api_keys: ApiKeys) -> None:
+        """Go by these; what was registered stays, so that it may be before an app is there."""
+        self._settings, self._api_keys = settings, api_keys
+
     @overload
     def authorize(self, which: str) -> Callable[[_F], _F]: ...
     @overload

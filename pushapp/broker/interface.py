@@ -152,9 +152,14 @@ class Log(Protocol):
         """
 
     def history(
-        self, channel: str, limit: int, before: int | None = None
+        self,
+        channel: str,
+        limit: int,
+        before: int | None = None,
+        max_bytes: int = PAGE_BYTES,
     ) -> tuple[list[Message], ChannelInfo]:
-        """Return the last ``limit`` kept messages (before number ``before``), oldest first."""
+        """Return the last ``limit`` kept messages (before number ``before``), oldest first; fewer
+        where they have more than ``max_bytes`` of data, but at least one."""
 
     def clear(self, channel: str) -> int:
         """Delete the kept messages and the retained value; return how many messages that were.

@@ -1,0 +1,184 @@
+"""The embedded default: the log in one SQLite file, shared by every process of a machine.
+
+What belongs here: putting the parts together, and the three small interfaces. What does not: the
+log (``log``), following it (``follow``).
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Mapping
+
+from ...message import Draft
+from ...settings import Retention
+from ..interface import Control, Leases, Log, Schedule
+from .file import LogFile, Meta, Tx
+from .follow import SqliteFollower
+from .log import SqliteLog
+from .upkeep import Upkeep
+from .wake import Bell, Folder
+from .writer import Writer
+
+_DUE = 100  # scheduled messages fired in one transaction
+_CHECKPOINT = 256  # transactions between looks at the WAL, for publishers that follow nothing
+
+
+class SqliteBroker:
+    """See ``interface.Broker``. ``clock`` (Unix seconds) and ``boot`` are for tests."""
+
+    def __init__(
+        self,
+        path: str,
+        retention: Callable[[str], Retention],
+        *,
+        synchronous: str = "normal",
+        clock: Callable[[], float] = time.time,
+        boot: str | None = None,
+    ) -> None:
+        self._file = LogFile(path, full=synchronous == "full", clock=clock, boot=boot)
+        self._folder: Folder | None = None
+        self.writer = Writer(self._file, self._ring)
+        self.upkeep = Upkeep(self._file, self.writer, retention)
+        log = SqliteLog(self._file, self.writer, retention, self._follow)
+        self.log: Log = log
+        self.schedule: Schedule = SqliteSchedule(self._file, self.writer, log)
+        self.leases: Leases = SqliteLeases(self._file, self.writer)
+        self.control: Control = SqliteControl(self._file, self.writer)
+        survives = "a power cut" if synchronous == "full" else "the death of any process"
+        self.durability = f"SQLite, synchronous={synchronous}: survives {survives}"
+
+    def _follow(self) -> SqliteFollower:
+        self._file.snapshot(lambda db, meta: None)  # makes the folder
+        bell = Bell(self._bells())
+        try:
+            return SqliteFollower(self._file, bell, self.upkeep.tick, self.schedule.fire_due)
+        except BaseException:
+            bell.close()
+            raise
+
+    def _bells(self) -> Folder:
+        if self._folder is None:
+            self._folder = Folder(self._file.wake_folder)
+        return self._folder
+
+    def _ring(self) -> None:
+        self._bells().ring()
+        if not self.writer.transactions % _CHECKPOINT:
+            self.upkeep.checkpoint()
+
+    def check(self) -> None:
+        # a write that changes nothing: a full or read-only disk shows
+        self.writer.run(lambda tx: tx.execute("UPDATE meta SET inode = inode"))
+
+    def close(self) -> None:
+        self._file.close()
+        folder, self._folder = self._folder, None
+        if folder is not None:
+            folder.close()
+
+
+class SqliteSchedule:
+    """See ``interface.Schedule``."""
+
+    def __init__(self, file: LogFile, writer: Writer, log: SqliteLog) -> None:
+        self._file, self._writer, self._log = file, writer, log
+
+    def fire_due(self) -> float | None:
+        due = self._file.snapshot(lambda db, meta: meta.due)
+        while due is not None and due <= self._file.clock():
+            due = self._writer.run(self._fire)
+        return None if due is None else max(0.0, due - self._file.clock())
+
+    def _fire(self, tx: Tx) -> float | None:
+        rows = tx.execute(
+            "SELECT place, channel, data, event, ttl, retain FROM scheduled WHERE at <= ?"
+            " ORDER BY at, place LIMIT ?",
+            (tx.now, _DUE),
+        ).fetchall()
+        if rows:
+            drafts = [
+                Draft(ch, data, event, ttl, bool(keep)) for _, ch, data, event, ttl, keep in rows
+            ]
+            self._log.publish(tx, drafts)
+            for place, *_ in rows:
+                tx.execute("DELETE FROM scheduled WHERE place = ?", (place,))
+        return _next_due(tx)
+
+    def cancel(self, scheduled_id: str) -> bool:
+        def work(tx: Tx) -> bool:
+            found = tx.execute("DELETE FROM scheduled WHERE id = ?", (scheduled_id,)).rowcount > 0
+            _next_due(tx)
+            return found
+
+        return self._writer.run(work)
+
+
+def _next_due(tx: Tx) -> float | None:
+    (tx.due,) = tx.execute("SELECT min(at) FROM scheduled").fetchone()
+    return tx.due
+
+
+class SqliteLeases:
+    """See ``interface.Leases``."""
+
+    def __init__(self, file: LogFile, writer: Writer) -> None:
+        self._file, self._writer = file, writer
+
+    def renew(self, holder: str, values: Mapping[str, str], ttl: float) -> None:
+        def work(tx: Tx) -> None:
+            tx.execute("DELETE FROM lease WHERE holder = ?", (holder,))
+            for key, value in values.items():
+                tx.execute(
+                    "INSERT INTO lease VALUES (?, ?, ?, ?)", (key, holder, value, tx.now + ttl)
+                )
+
+        self._writer.run(work)
+
+    def read(self, key: str) -> dict[str, str]:
+        def snapshot(db: sqlite3.Cursor, meta: Meta) -> dict[str, str]:
+            rows = db.execute(
+                "SELECT holder, value FROM lease WHERE key = ? AND expires > ?",
+                (key, self._file.clock()),
+            )
+            return dict(rows.fetchall())
+
+        return self._file.snapshot(snapshot)
+
+    def release(self, holder: str) -> None:
+        self.renew(holder, {}, 0)
+
+
+class SqliteControl:
+    """See ``interface.Control``."""
+
+    def __init__(self, file: LogFile, writer: Writer) -> None:
+        self._file, self._writer = file, writer
+        self._since = file.clock()  # Unix seconds
+        self._heard: int | None = None  # the last order that ``orders`` returned
+
+    def tell(self, order: Mapping[str, object]) -> None:
+        def work(tx: Tx) -> None:
+            tx.execute(
+                "INSERT INTO control (time, body) VALUES (?, ?)", (tx.now, json.dumps(order))
+            )
+            tx.news = True
+
+        self._writer.run(work)
+
+    def orders(self) -> list[Mapping[str, object]]:
+        def snapshot(db: sqlite3.Cursor, meta: Meta) -> list[tuple[int, str]]:
+            if self._heard is None:
+                (newest,) = db.execute(
+                    "SELECT max(n) FROM control WHERE time < ?", (self._since,)
+                ).fetchone()
+                self._heard = newest or 0
+            return db.execute(
+                "SELECT n, body FROM control WHERE n > ? ORDER BY n", (self._heard,)
+            ).fetchall()
+
+        rows = self._file.snapshot(snapshot)
+        if rows:
+            self._heard = rows[-1][0]
+        return [json.loads(body) for _, body in rows]

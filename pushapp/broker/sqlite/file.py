@@ -1,0 +1,241 @@
+"""The log's file: connections to it, snapshots of it, and single transactions on it.
+
+What belongs here: one attempt at reading or writing with all checks, and the waiting of readers
+where the file is locked. What does not: what is read and written, and how writers wait and share
+a transaction (``writer``).
+
+SQLite's own busy wait would stop every greenlet of the worker (0.77 s were seen), so connections
+have none: a locked file is ``Busy`` at once, and the wait is a sleep out here.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from ...errors import LogUnavailable
+from ...message import Cursor
+from .native import call_blocking
+from .schema import Place, Transaction, adopt, begin_epoch, went_back
+from .stale import inode_of, locked, open_place
+from .trouble import Busy, translated
+
+T = TypeVar("T")
+
+PATIENCE = 5.0  # seconds that a locked file is waited for
+_FIRST_PAUSE = 0.0005  # seconds; most locks last for one transaction, 0.1 ms
+_LAST_PAUSE = 0.02  # seconds; a lock of a second costs 60 attempts of 5 µs
+_META = "SELECT epoch, head, trimmed, floor, due FROM meta"
+
+
+class Meta(NamedTuple):
+    """The log's own figures; see ``schema``."""
+
+    epoch: str
+    head: int
+    trimmed: int
+    floor: int
+    due: float | None
+
+
+class Tx:
+    """A write transaction, and the log's figures as they will be at its end."""
+
+    def __init__(self, cursor: sqlite3.Cursor, meta: Meta, now: float) -> None:
+        self.execute = cursor.execute
+        self.now = now  # Unix seconds
+        self.news = False  # followers have something to see
+        self._before = meta
+        self.epoch, self.head, self.trimmed, self.floor, self.due = meta
+
+    def flush(self) -> None:
+        """Write the figures where they changed."""
+        figures = Meta(self.epoch, self.head, self.trimmed, self.floor, self.due)
+        if figures != self._before:
+            self.execute("UPDATE meta SET head=?, trimmed=?, floor=?, due=?", figures[1:])
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """A connection, and the file that it is open on."""
+
+    connection: sqlite3.Connection
+    cursor: sqlite3.Cursor
+    inode: int
+
+
+class LogFile:
+    """This process's view of the file.
+
+    Connections are made when needed, and anew when another file stands at the path.
+    """
+
+    def __init__(
+        self, path: str, *, full: bool, clock: Callable[[], float], boot: str | None
+    ) -> None:
+        self.path = os.path.abspath(path)
+        self.wake_folder = self.path + "-wake"
+        self.clock = clock
+        self._seen = Cursor("", 0)  # the highest head that this process knows of
+        self._full = full
+        self._boot = boot or _boot_id()
+        self._reading = threading.Lock()
+        self._reader: _Link | None = None
+        self._writer: _Link | None = None  # of whoever writes, one at a time
+        self._closed = False
+
+    def snapshot(self, read: Callable[[sqlite3.Cursor, Meta], T]) -> T:
+        """Return what ``read`` finds in the log at one moment.
+
+        Raises:
+            LogUnavailable: the log cannot be read now.
+        """
+        for _ in attempts(time.monotonic() + PATIENCE):
+            try:
+                with self._reading:  # nothing in here yields to another greenlet
+                    return self._snapshot(read)
+            except Busy:
+                continue
+        raise self.locked()
+
+    def _snapshot(self, read: Callable[[sqlite3.Cursor, Meta], T]) -> T:
+        link = self._reader = self._current(self._reader)
+        seen = self._seen  # taken before the snapshot, which cannot be older then
+        self._reader = None  # until it is known to be usable again
+        try:
+            link.cursor.execute("BEGIN")
+            meta = Meta(*link.cursor.execute(_META).fetchone())
+            if went_back(seen, meta.epoch, meta.head):
+                raise Busy  # the next connection begins a new epoch
+            result = read(link.cursor, meta)
+            link.cursor.execute("COMMIT")
+        except sqlite3.Error as error:
+            link.connection.close()
+            raise translated(self.path, error) from error
+        except BaseException:
+            link.connection.close()
+            raise
+        self._reader = link
+        self._saw(meta.epoch, meta.head)
+        return result
+
+    def transact(self, work: Callable[[Tx], object]) -> bool:
+        """Do ``work``; when this returns it is in the log. Tell whether followers have news.
+
+        One attempt; to be called by one at a time.
+
+        Raises:
+            Busy: nothing was written: the file is locked, or was replaced meanwhile.
+            LogUnavailable: nothing was written: the file is not usable.
+        """
+        link = self._writer = self._current(self._writer)
+        seen = self._seen
+
+        def attempt() -> Tx:
+            with Transaction(link.cursor):
+                meta = Meta(*link.cursor.execute(_META).fetchone())
+                if went_back(seen, meta.epoch, meta.head):
+                    meta = meta._replace(epoch=begin_epoch(link.cursor))
+                tx = Tx(link.cursor, meta, self.clock())
+                work(tx)
+                tx.flush()
+            return tx
+
+        try:
+            # with synchronous=full a commit waits for the disk
+            tx = call_blocking(attempt) if self._full else attempt()
+        except sqlite3.Error as error:
+            failure = translated(self.path, error)
+            if not isinstance(failure, Busy):
+                self._writer = None
+                link.connection.close()
+            raise failure from error
+        if inode_of(self.path) != link.inode:
+            raise Busy  # it went into a file that is gone
+        self._saw(tx.epoch, tx.head)
+        return tx.news
+
+    def _saw(self, epoch: str, head: int) -> None:
+        if epoch != self._seen.epoch or head > self._seen.n:
+            self._seen = Cursor(epoch, head)
+
+    def _current(self, link: _Link | None) -> _Link:
+        """Return ``link``, or a new one where there is none or another file is at the path.
+
+        Raises:
+            Busy, LogUnavailable: there is none to be had now.
+        """
+        if self._closed:
+            raise LogUnavailable(f"{self.path}: this broker was closed")
+        try:
+            if link is not None:
+                if link.inode == inode_of(self.path):
+                    return link
+                link.connection.close()
+            Path(self.wake_folder).mkdir(parents=True, exist_ok=True)
+            with locked(self.wake_folder):
+                return self._connect()
+        except BlockingIOError as error:
+            raise Busy from error
+        except OSError as error:
+            raise LogUnavailable(f"{self.path}: {error.strerror}") from error
+        except sqlite3.Error as error:
+            raise translated(self.path, error) from error
+
+    def _connect(self) -> _Link:
+        inode = open_place(self.path, self.wake_folder)
+        connection = sqlite3.connect(
+            self.path, timeout=0, isolation_level=None, check_same_thread=False
+        )
+        try:
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA journal_mode = WAL").fetchone()
+            cursor.execute(f"PRAGMA synchronous = {'FULL' if self._full else 'NORMAL'}")
+            # no publish pays for a checkpoint, and the WAL's size tells when one is due: ``upkeep``
+            cursor.execute("PRAGMA wal_autocheckpoint = 0").fetchone()
+            cursor.execute("PRAGMA journal_size_limit = 0").fetchone()
+            head = adopt(cursor, Place(self._boot, inode, self._seen))
+        except BaseException:
+            connection.close()
+            raise
+        self._saw(*head)
+        return _Link(connection, cursor, inode)
+
+    def locked(self) -> LogUnavailable:
+        """Return the error of one who has waited long enough."""
+        return LogUnavailable(f"{self.path}: locked by another process for {PATIENCE:g} s")
+
+    def close(self) -> None:
+        """Close all connections; idempotent."""
+        self._closed = True
+        with self._reading:
+            links, self._reader, self._writer = (self._reader, self._writer), None, None
+        for link in links:
+            if link is not None:
+                link.connection.close()
+
+
+def attempts(deadline: float) -> Iterator[float]:
+    """Yield the time (monotonic) at least once, and with growing pauses until ``deadline``."""
+    pause = _FIRST_PAUSE
+    yield time.monotonic()
+    while (now := time.monotonic()) < deadline:
+        time.sleep(min(pause * random.uniform(0.5, 1.5), deadline - now))
+        pause = min(pause * 1.5, _LAST_PAUSE)
+        yield time.monotonic()
+
+
+def _boot_id() -> str:
+    """Return what tells this run of the machine from the one before a power cut."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:  # not Linux: every process counts, and each costs a jump of ids
+        return uuid.uuid4().hex

@@ -1,0 +1,121 @@
+"""A worker's place in the log: waiting for news, and reading what is new for all channels at once.
+
+What belongs here: ``interface.Follower``, and what has to be done now and then while waiting. What
+does not: the upkeep itself (``upkeep``).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import closing
+
+from ...message import Cursor, Loss
+from ..interface import PAGE_BYTES, PAGE_MESSAGES, Page
+from .file import LogFile, Meta
+from .log import channel_row, first_after, loss_of, page_of
+from .wake import Bell
+
+LOOK = 1.0  # seconds between looks at a log that nobody rang for
+
+_SCAN = 5000  # messages looked at in one read, whoever they are for
+
+_TAIL = (
+    "SELECT m.n, m.prev, m.event, m.time, m.expires, m.data, c.name"
+    " FROM message m JOIN channel c ON c.id = m.channel WHERE m.n > ? AND m.n <= ? ORDER BY m.n"
+)
+_BEYOND = "SELECT n FROM message WHERE n > ? ORDER BY n LIMIT 1 OFFSET ?"
+
+
+class SqliteFollower:
+    """See ``interface.Follower``."""
+
+    def __init__(
+        self, file: LogFile, bell: Bell, upkeep: Callable[[], None], fire: Callable[[], object]
+    ) -> None:
+        self._file, self._bell = file, bell
+        self._upkeep, self._fire = upkeep, fire
+        self._watched: set[str] = set()
+        self._lock = threading.Lock()
+        self._due: float | None = None  # Unix seconds of the next scheduled message
+        self._closed = False
+        self.position = file.snapshot(lambda db, meta: Cursor(meta.epoch, meta.head))
+
+    def watch(self, channel: str) -> None:
+        with self._lock:
+            self._watched.add(channel)
+
+    def unwatch(self, channel: str) -> None:
+        with self._lock:
+            self._watched.discard(channel)
+
+    def next(self, timeout: float) -> Page:
+        page = self._read()
+        if page.cursor != self.position or self._closed:
+            return self._moved(page)
+        self._bell.wait(min(timeout, LOOK, self._until_due()))
+        if self._closed:
+            return page
+        if self._until_due() <= 0:
+            self._fire()
+        self._upkeep()
+        return self._moved(self._read())
+
+    def _moved(self, page: Page) -> Page:
+        self.position = page.cursor
+        return page
+
+    def _until_due(self) -> float:
+        return LOOK if self._due is None else max(0.0, self._due - self._file.clock())
+
+    def _read(self) -> Page:
+        with self._lock:
+            watched = frozenset(self._watched)
+        position = self.position
+
+        def snapshot(db: sqlite3.Cursor, meta: Meta) -> Page:
+            self._due = meta.due
+            ended = meta.epoch != position.epoch
+            after = 0 if ended else position.n
+            if not ended and meta.head == after:
+                return Page(position)
+            beyond = db.execute(_BEYOND, (after, _SCAN)).fetchone()
+            bound = meta.head if beyond is None else beyond[0] - 1
+            with closing(db.connection.execute(_TAIL, (after, bound))) as rows:
+                wanted = ((row[0], row[6], row[:6]) for row in rows if row[6] in watched)
+                found, more = page_of(meta.epoch, wanted, PAGE_MESSAGES, PAGE_BYTES)
+            cursor = Cursor(meta.epoch, found[-1].n if more else bound)
+            lost: list[Loss] = []
+            if ended or meta.trimmed > after:
+                lost = self._losses(db, meta, watched, position, None if ended else after)
+            return Page(cursor, found, cursor.n < meta.head, lost)
+
+        return self._file.snapshot(snapshot)
+
+    def _losses(
+        self,
+        db: sqlite3.Cursor,
+        meta: Meta,
+        watched: frozenset[str],
+        position: Cursor,
+        after: int | None,
+    ) -> list[Loss]:
+        """Check the watched channels for holes; only where something after ``after`` is gone."""
+        lost = []
+        for name in watched:
+            row = channel_row(db, name)
+            first = None if row is None else first_after(db, row.id, after or 0)
+            loss = loss_of(meta, name, row, position, after, first)
+            if loss is not None:
+                lost.append(loss)
+        return lost
+
+    def wake(self) -> None:
+        self._bell.ring()
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._bell.ring()
+            self._bell.close()

@@ -1,0 +1,359 @@
+"""The log in its tables: appending and reading.
+
+What belongs here: what ``interface.Log`` promises, as SQL. What does not: following
+(``follow``), cleaning up (``upkeep``), the file (``file``).
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import sqlite3
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from itertools import chain, takewhile
+from typing import NamedTuple
+
+from ...errors import KeyReused
+from ...message import Cursor, Draft, Loss, Message
+from ...settings import Retention
+from ..continuity import is_complete
+from ..interface import (
+    PAGE_BYTES,
+    PAGE_MESSAGES,
+    AppendKey,
+    ChannelInfo,
+    Follower,
+    Page,
+    Published,
+    Receipt,
+    Scheduled,
+)
+from .file import LogFile, Meta, Tx
+from .schema import random_name
+from .writer import Writer
+
+KEY_TTL = 300.0  # seconds that an idempotency key is remembered (docs/protocol.md)
+
+_FIELDS = "n, prev, event, time, expires, data"
+_CHANNEL = "SELECT id, base, last, last_time, kept FROM channel WHERE name = ?"
+_AFTER = f"SELECT {_FIELDS} FROM message WHERE channel = ? AND n > ? ORDER BY n"
+
+Row = tuple[int, int | None, str, float, float | None, str]
+
+
+class Channel(NamedTuple):
+    """A channel's row."""
+
+    id: int
+    base: int  # the floor at its birth
+    last: int  # number of its last message, kept or not
+    last_time: float  # Unix seconds
+    kept: int
+
+
+class SqliteLog:
+    """See ``interface.Log``."""
+
+    def __init__(
+        self,
+        file: LogFile,
+        writer: Writer,
+        retention: Callable[[str], Retention],
+        follow: Callable[[], Follower],
+    ) -> None:
+        self._file, self._writer, self._retention = file, writer, retention
+        self.follow = follow
+
+    # -- appending -----------------------------------------------------------------------------
+
+    def append(self, drafts: Sequence[Draft], key: AppendKey | None = None) -> list[Receipt]:
+        def work(tx: Tx) -> list[Receipt]:
+            if key is not None:
+                known = _remembered(tx, key)
+                if known is not None:
+                    return known
+            receipts: list[Receipt] = []
+            now = [draft for draft in drafts if draft.at is None or draft.at <= tx.now]
+            ids = iter(self.publish(tx, now))
+            for draft in drafts:
+                if draft.at is None or draft.at <= tx.now:
+                    receipts.append(Published(next(ids)))
+                else:
+                    receipts.append(_schedule(tx, draft, draft.at))
+            if key is not None:
+                _remember(tx, key, receipts)
+            return receipts
+
+        return self._writer.run(work)
+
+    def publish(self, tx: Tx, drafts: Sequence[Draft]) -> list[str]:
+        """Give ``drafts`` their ids and put them into the log, within ``tx``."""
+        channels: dict[str, Channel] = {}
+        ids, rows = [], []
+        for draft in drafts:
+            name = draft.channel
+            channel = channels.get(name) or _open(tx, name, self._retention(name))
+            tx.head += 1
+            n = tx.head
+            prev = channel.last if channel.last > channel.base else None
+            expires = None if draft.ttl is None else tx.now + draft.ttl
+            rows.append((n, channel.id, prev, draft.event, tx.now, expires, draft.data))
+            channels[name] = channel._replace(last=n, kept=channel.kept + 1)
+            ids.append(f"{tx.epoch}.{n}")
+            if draft.retain:
+                _retain(tx, channel.id, rows[-1])
+        for row in rows:
+            tx.execute("INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        for name, channel in channels.items():
+            kept = channel.kept
+            size = self._retention(name).size
+            if kept > size:
+                trim(tx, channel.id, kept - size)
+                kept = size
+            tx.execute(
+                "UPDATE channel SET last = ?, last_time = ?, kept = ? WHERE id = ?",
+                (channel.last, tx.now, kept, channel.id),
+            )
+        tx.news = True
+        return ids
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def read(
+        self,
+        channels: Collection[str],
+        cursor: Cursor | None,
+        upto: int | None = None,
+        limit: int = PAGE_MESSAGES,
+        max_bytes: int = PAGE_BYTES,
+    ) -> Page:
+        def snapshot(db: sqlite3.Cursor, meta: Meta) -> Page:
+            bound = meta.head if upto is None else min(meta.head, upto)
+            rows = [channel_row(db, name) for name in channels]
+            latest = max((row.last_time for row in rows if row is not None), default=None)
+            if cursor is None:
+                return Page(Cursor(meta.epoch, bound), latest=latest)
+            ours = is_ours(db, meta, cursor)
+            after = cursor.n if ours else 0
+            lost: list[Loss] = []
+            with ExitStack() as cursors:
+                streams = []
+                for name, row in zip(channels, rows, strict=True):
+                    first, rest = None, None
+                    if row is not None:
+                        rest = db.connection.execute(_AFTER, (row.id, after))
+                        cursors.callback(rest.close)
+                        first = rest.fetchone()
+                    loss = loss_of(meta, name, row, cursor, after if ours else None, first)
+                    if loss is not None:
+                        lost.append(loss)
+                    if first is not None and rest is not None:
+                        streams.append(_named(name, chain((first,), rest)))
+                merged = takewhile(lambda row: row[0] <= bound, heapq.merge(*streams))
+                found, more = page_of(meta.epoch, merged, limit, max_bytes)
+            at = found[-1].n if more else bound
+            return Page(Cursor(meta.epoch, at), found, more, lost, latest)
+
+        return self._file.snapshot(snapshot)
+
+    def history(
+        self,
+        channel: str,
+        limit: int,
+        before: int | None = None,
+        max_bytes: int = PAGE_BYTES,
+    ) -> tuple[list[Message], ChannelInfo]:
+        def snapshot(db: sqlite3.Cursor, meta: Meta) -> tuple[list[Message], ChannelInfo]:
+            row = channel_row(db, channel)
+            if row is None:
+                return [], ChannelInfo(channel, None, 0, None)
+            rows = db.connection.execute(
+                f"SELECT {_FIELDS} FROM message WHERE channel = ? AND n < ? ORDER BY n DESC",
+                (row.id, meta.head + 1 if before is None else before),
+            )
+            with closing(rows):
+                found, _ = page_of(meta.epoch, _named(channel, rows), limit, max_bytes)
+            value = db.execute(
+                f"SELECT {_FIELDS} FROM retained WHERE channel = ?", (row.id,)
+            ).fetchone()
+            retained = None if value is None else message(meta.epoch, channel, value)
+            info = ChannelInfo(channel, _last(meta, row), row.kept, retained)
+            return found[::-1], info
+
+        return self._file.snapshot(snapshot)
+
+    def clear(self, channel: str) -> int:
+        def work(tx: Tx) -> int:
+            row = channel_row(tx, channel)
+            if row is None:
+                return 0
+            trim(tx, row.id, row.kept)
+            tx.execute("DELETE FROM retained WHERE channel = ?", (row.id,))
+            tx.execute("UPDATE channel SET kept = 0 WHERE id = ?", (row.id,))
+            return row.kept
+
+        return self._writer.run(work)
+
+    def channels(self, prefix: str = "", after: str = "", limit: int = 100) -> list[ChannelInfo]:
+        def snapshot(db: sqlite3.Cursor, meta: Meta) -> list[ChannelInfo]:
+            rows = db.execute(
+                "SELECT name, id, base, last, last_time, kept FROM channel"
+                " WHERE name >= ? AND name < ? AND name > ? ORDER BY name LIMIT ?",
+                # "~" is the last character that a name may have
+                (prefix, prefix + "\x7f", after, limit),
+            )
+            found = ((name, Channel(*rest)) for name, *rest in rows)
+            return [ChannelInfo(name, _last(meta, row), row.kept, None) for name, row in found]
+
+        return self._file.snapshot(snapshot)
+
+
+def first_after(db: sqlite3.Cursor, channel: int, after: int) -> Row | None:
+    """Return the first kept message of a channel after ``after``."""
+    row: Row | None = db.execute(f"{_AFTER} LIMIT 1", (channel, after)).fetchone()
+    return row
+
+
+def is_ours(db: sqlite3.Cursor, meta: Meta, cursor: Cursor) -> bool:
+    """Tell whether this log gave ``cursor`` out, and still knows what came before it."""
+    if cursor.epoch != meta.epoch or cursor.n > meta.head:
+        return False
+    gap = db.execute("SELECT 1 FROM gap WHERE lo < ? AND hi > ?", (cursor.n, cursor.n))
+    return gap.fetchone() is None
+
+
+def loss_of(
+    meta: Meta,
+    name: str,
+    row: Channel | None,
+    cursor: Cursor,
+    after: int | None,  # None: the cursor is of another epoch
+    first: Row | None,  # the first kept after it
+) -> Loss | None:
+    """Return what is missing of a channel between ``cursor`` and ``first``."""
+    before = None if first is None else f"{meta.epoch}.{first[0]}"
+    if after is None:
+        return Loss(name, str(cursor), before, "epoch")
+    if row is None:
+        complete = is_complete(after, None, meta.floor)
+    else:
+        prev = None if first is None else row.base if first[1] is None else first[1]
+        complete = is_complete(after, prev, row.last)
+    return None if complete else Loss(name, str(cursor), before, "expired")
+
+
+def page_of(
+    epoch: str, rows: Iterable[tuple[int, str, Row]], limit: int, max_bytes: int
+) -> tuple[list[Message], bool]:
+    """Return as many messages as make a page, at least one, and whether ``rows`` has more.
+
+    ``rows`` is read no further than needed: what is kept may be far more than a page.
+    """
+    found: list[Message] = []
+    size = 0
+    for _, channel, row in rows:
+        size += len(row[5])
+        if found and (size > max_bytes or len(found) == limit):
+            return found, True
+        found.append(message(epoch, channel, row))
+    return found, False
+
+
+def _named(channel: str, rows: Iterable[Row]) -> Iterator[tuple[int, str, Row]]:
+    return ((row[0], channel, row) for row in rows)
+
+
+def message(epoch: str, channel: str, row: Row) -> Message:
+    """Return the message that a row holds."""
+    n, prev, event, time, expires, data = row
+    return Message(epoch, n, prev, channel, event, time, expires, data)
+
+
+def trim(tx: Tx, channel: int, count: int) -> None:
+    """Remove the ``count`` oldest messages of a channel."""
+    oldest = tx.execute(
+        "SELECT n FROM message WHERE channel = ? ORDER BY n LIMIT ?", (channel, count)
+    ).fetchall()
+    if oldest:
+        tx.execute("DELETE FROM message WHERE channel = ? AND n <= ?", (channel, oldest[-1][0]))
+        tx.trimmed = max(tx.trimmed, oldest[-1][0])
+
+
+def channel_row(db: sqlite3.Cursor | Tx, name: str) -> Channel | None:
+    """Return what is known of a channel."""
+    row = db.execute(_CHANNEL, (name,)).fetchone()
+    return None if row is None else Channel(*row)
+
+
+def _last(meta: Meta, row: Channel) -> str | None:
+    return f"{meta.epoch}.{row.last}" if row.last > row.base else None
+
+
+def _open(tx: Tx, name: str, retention: Retention) -> Channel:
+    """Return the channel, made where there is none; see that it will be swept."""
+    channel = channel_row(tx, name)
+    if channel is None:
+        made = tx.execute(
+            "INSERT INTO channel (name, base, last, last_time, kept, look_at)"
+            " VALUES (?, ?, ?, ?, 0, ?)",
+            # until it has a message its last is the floor, as for a channel that nobody knows
+            (name, tx.floor, tx.floor, tx.now, tx.now + retention.ttl),
+        )
+        assert made.lastrowid is not None  # it was an INSERT
+        return Channel(made.lastrowid, tx.floor, tx.floor, tx.now, 0)
+    if not channel.kept:
+        tx.execute(
+            "UPDATE channel SET look_at = min(look_at, ?) WHERE id = ?",
+            (tx.now + retention.ttl, channel.id),
+        )
+    return channel
+
+
+def _retain(tx: Tx, channel: int, row: tuple[object, ...]) -> None:
+    n, _, prev, event, time, expires, data = row
+    if data == "null":
+        tx.execute("DELETE FROM retained WHERE channel = ?", (channel,))
+    else:
+        tx.execute(
+            "INSERT OR REPLACE INTO retained VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (channel, n, prev, event, time, expires, data),
+        )
+
+
+def _schedule(tx: Tx, draft: Draft, at: float) -> Scheduled:
+    name = f"s{random_name(19)}"
+    tx.execute(
+        "INSERT INTO scheduled (id, at, channel, event, ttl, retain, data)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (name, at, draft.channel, draft.event, draft.ttl, int(draft.retain), draft.data),
+    )
+    if tx.due is None or at < tx.due:
+        tx.due = at
+        tx.news = True  # somebody has to wake up earlier now
+    return Scheduled(name, at)
+
+
+def _remembered(tx: Tx, key: AppendKey) -> list[Receipt] | None:
+    """Return the receipts of an append under the same key.
+
+    Raises:
+        KeyReused: it was another request.
+    """
+    row = tx.execute(
+        "SELECT fingerprint, answer FROM receipt WHERE scope = ? AND key = ? AND expires > ?",
+        (key.scope, key.key, tx.now),
+    ).fetchone()
+    if row is None:
+        return None
+    if row[0] != key.fingerprint:
+        raise KeyReused
+    return [Published(r[0]) if len(r) == 1 else Scheduled(*r) for r in json.loads(row[1])]
+
+
+def _remember(tx: Tx, key: AppendKey, receipts: Sequence[Receipt]) -> None:
+    answer = [[r.id] if isinstance(r, Published) else [r.id, r.at] for r in receipts]
+    tx.execute(
+        "INSERT OR REPLACE INTO receipt VALUES (?, ?, ?, ?, ?)",
+        (key.scope, key.key, key.fingerprint, json.dumps(answer), tx.now + KEY_TTL),
+    )

@@ -1,0 +1,134 @@
+"""What has to be done now and then, by whichever process has time: once a second, a little.
+
+What belongs here: removing what is too old, forgetting channels, checkpoints of the WAL. What does
+not: retention by count, which each append does itself.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+
+from ...settings import Retention
+from .file import LogFile, Tx
+from .log import trim
+from .native import call_blocking
+from .writer import Writer
+
+EVERY = 1.0  # seconds
+FORGET = 86400.0  # seconds that a channel with nothing in it is remembered
+CONTROL_TTL = 60.0  # seconds that orders are kept
+_CHANNELS = 50  # looked at in one transaction
+_MESSAGES = 500  # of one channel removed in one transaction
+_WAL = 4 << 20  # bytes of the WAL after which it is moved into the file
+
+
+class Upkeep:
+    """Keeps the file small. ``tick`` may be called as often as one likes."""
+
+    def __init__(
+        self, file: LogFile, writer: Writer, retention: Callable[[str], Retention]
+    ) -> None:
+        self._file, self._writer, self._retention = file, writer, retention
+        self._next = 0.0
+        self._checkpointing = threading.Lock()
+
+    def tick(self) -> None:
+        """Do what is due.
+
+        Raises:
+            LogUnavailable: the log cannot be written now.
+        """
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + EVERY
+        if self._file.snapshot(self._is_due):
+            if self._writer.run(self.sweep):
+                self._next = now  # there is more of it
+        self.checkpoint()
+
+    def _is_due(self, db: sqlite3.Cursor, _: object) -> bool:
+        now = self._file.clock()
+        due = db.execute(
+            "SELECT EXISTS (SELECT 1 FROM channel WHERE look_at <= ?)"
+            " OR EXISTS (SELECT 1 FROM receipt WHERE expires <= ?)"
+            " OR EXISTS (SELECT 1 FROM lease WHERE expires <= ?)"
+            " OR EXISTS (SELECT 1 FROM control WHERE time <= ?)",
+            (now, now, now, now - CONTROL_TTL),
+        )
+        return bool(due.fetchone()[0])
+
+    def sweep(self, tx: Tx) -> bool:
+        """Remove what is too old, a bounded part of it; tell whether there is more."""
+        now = tx.now
+        tx.execute("DELETE FROM receipt WHERE expires <= ?", (now,))
+        tx.execute("DELETE FROM lease WHERE expires <= ?", (now,))
+        tx.execute("DELETE FROM control WHERE time <= ?", (now - CONTROL_TTL,))
+        rows = tx.execute(
+            "SELECT id, name, last, last_time, kept FROM channel WHERE look_at <= ?"
+            " ORDER BY look_at LIMIT ?",
+            (now, _CHANNELS),
+        ).fetchall()
+        more = len(rows) == _CHANNELS
+        for channel, name, last, last_time, kept in rows:
+            look_at = now
+            if kept:
+                kept, look_at = self._sweep_channel(tx, channel, kept, self._retention(name).ttl)
+                more = more or look_at <= now
+            if not kept:
+                look_at = last_time + FORGET
+                if look_at <= now:
+                    if not _has_value(tx, channel):
+                        tx.execute("DELETE FROM channel WHERE id = ?", (channel,))
+                        tx.floor = max(tx.floor, last)
+                        continue
+                    look_at = now + FORGET
+            tx.execute(
+                "UPDATE channel SET kept = ?, look_at = ? WHERE id = ?", (kept, look_at, channel)
+            )
+        return more
+
+    def _sweep_channel(self, tx: Tx, channel: int, kept: int, ttl: float) -> tuple[int, float]:
+        """Remove the messages older than ``ttl``; return how many stay, and when to look again.
+
+        What stays is always a suffix, wherever the clock has been set to in between.
+        """
+        rows = tx.execute(
+            "SELECT time FROM message WHERE channel = ? ORDER BY n LIMIT ?", (channel, _MESSAGES)
+        ).fetchall()
+        old = next((i for i, (at,) in enumerate(rows) if at > tx.now - ttl), len(rows))
+        if old:
+            trim(tx, channel, old)
+        kept -= old
+        if not kept or old == len(rows):
+            return kept, tx.now
+        return kept, rows[old][0] + ttl
+
+    def checkpoint(self) -> None:
+        """Move the WAL into the file when it has grown; nobody is made to wait for that."""
+        try:
+            grown = os.stat(f"{self._file.path}-wal").st_size > _WAL
+        except OSError:
+            return
+        if grown and self._checkpointing.acquire(blocking=False):
+            try:
+                call_blocking(self._checkpoint)
+            finally:
+                self._checkpointing.release()
+
+    def _checkpoint(self) -> None:
+        connection = sqlite3.connect(self._file.path, timeout=0, isolation_level=None)
+        try:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        except sqlite3.OperationalError:
+            return  # somebody else is at it, or will say what is wrong with the file
+        finally:
+            connection.close()
+
+
+def _has_value(tx: Tx, channel: int) -> bool:
+    return tx.execute("SELECT 1 FROM retained WHERE channel = ?", (channel,)).fetchone() is not None

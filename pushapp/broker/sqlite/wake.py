@@ -1,0 +1,93 @@
+"""Waking the followers of a log: a datagram each, through sockets in a folder beside the file.
+
+What belongs here: ringing and hearing. What does not: what there is to read then; a ring that gets
+lost delays a follower until it looks for itself, and loses nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import socket
+import time
+
+_SUFFIX = ".bell"
+_SETTLED = 100_000_000  # ns; file systems' clocks tick every 1 to 10 ms
+
+
+class Folder:
+    """The folder with everybody's sockets. Addressed through a descriptor of it, because a Unix
+    socket's path has at most 107 bytes; without /proc the path itself has to do."""
+
+    def __init__(self, path: str) -> None:
+        os.makedirs(path, exist_ok=True)
+        self._path = path
+        self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._changed = -1  # the folder's mtime_ns when it was listed
+        self._names: list[str] = []
+        self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._sender.setblocking(False)
+
+    def address(self, name: str) -> str:
+        """Return how to reach ``name`` in the folder."""
+        if os.path.isdir("/proc/self/fd"):
+            return f"/proc/self/fd/{self._fd}/{name}"
+        return os.path.join(self._path, name)
+
+    def ring(self) -> None:
+        """Wake everybody; never waits."""
+        changed = os.fstat(self._fd).st_mtime_ns
+        if changed != self._changed:
+            self._names = [n for n in os.listdir(self._path) if n.endswith(_SUFFIX)]
+            # a change within the same tick of the file system's clock would not show
+            settled = time.time_ns() - changed > _SETTLED
+            self._changed = changed if settled else -1
+        for name in self._names:
+            self.ring_one(name)
+
+    def ring_one(self, name: str) -> None:
+        """Wake one; where nobody listens any more, its socket is cleared away."""
+        try:
+            self._sender.sendto(b"!", self.address(name))
+        except (BlockingIOError, FileNotFoundError):
+            return  # it has rings enough to wake up from, or it has just gone
+        except ConnectionRefusedError:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.address(name))
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._sender.close()
+        os.close(self._fd)
+
+
+class Bell:
+    """One follower's socket."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+        self._name = f"{os.getpid()}-{secrets.token_hex(4)}{_SUFFIX}"
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(folder.address(self._name))
+
+    def wait(self, timeout: float) -> None:
+        """Return when it rings, or after ``timeout`` seconds."""
+        self._socket.settimeout(max(timeout, 0.001))
+        try:
+            self._socket.recv(64)
+            self._socket.setblocking(False)
+            while True:  # many rings are one
+                self._socket.recv(64)
+        except (TimeoutError, BlockingIOError):
+            return
+
+    def ring(self) -> None:
+        """Wake this one."""
+        self._folder.ring_one(self._name)
+
+    def close(self) -> None:
+        """Clear it away."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._folder.address(self._name))
+        self._socket.close()

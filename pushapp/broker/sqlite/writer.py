@@ -1,0 +1,109 @@
+"""One writer at a time, and those who wait write together.
+
+What belongs here: the queue in front of the file. What does not: what is written.
+
+SQLite has one writer. Whoever comes while another one of this process is at it, or while the file
+is locked by another process, waits in line and is committed with all others that wait.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar, cast
+
+from ...errors import PushError
+from .file import PATIENCE, LogFile, Tx, attempts
+from .trouble import Busy
+
+T = TypeVar("T")
+
+_TOGETHER = 200  # jobs in one transaction: a bound on how long it holds the file
+
+
+class _Job(Generic[T]):
+    """Some work, and what came of it."""
+
+    def __init__(self, work: Callable[[Tx], T]) -> None:
+        self.work = work
+        self.turn = threading.Event()  # it is done, or it leads
+        self.done = False
+        self.result: T | None = None
+        self.error: Exception | None = None
+
+    def run(self, tx: Tx) -> None:
+        self.error = None
+        try:
+            self.result = self.work(tx)
+        except PushError as error:
+            self.error = error  # raised before anything was written: the others go on
+
+
+class Writer:
+    """Runs work in write transactions; ``ring`` is called when followers have news."""
+
+    def __init__(self, file: LogFile, ring: Callable[[], None]) -> None:
+        self._file, self._ring = file, ring
+        self._lock = threading.Lock()
+        self._waiting: list[_Job[Any]] = []
+        self._led = False
+        self.transactions = 0
+
+    def run(self, work: Callable[[Tx], T]) -> T:
+        """Return ``work(tx)``, once it is in the log. A ``PushError`` must be raised before
+        anything is written.
+
+        Raises:
+            LogUnavailable: nothing was written.
+            PushError: what ``work`` raised.
+        """
+        job = _Job(work)
+        with self._lock:
+            self._waiting.append(job)
+            leads, self._led = not self._led, True
+        if not leads:
+            job.turn.wait()
+        if not job.done:
+            self._lead()
+        if job.error is not None:
+            raise job.error
+        return cast(T, job.result)
+
+    def _lead(self) -> None:
+        time.sleep(0)  # who is ready to publish just now joins this transaction
+        batch: list[_Job[Any]] = []
+        try:
+            self._commit(batch)
+        except Exception as error:
+            for job in batch:
+                job.error = error
+        for job in batch:
+            job.done = True
+        with self._lock:
+            following = next((job for job in self._waiting), None)
+            self._led = following is not None
+        for job in batch:
+            job.turn.set()
+        if following is not None:
+            following.turn.set()
+
+    def _commit(self, batch: list[_Job[Any]]) -> None:
+        def work(tx: Tx) -> None:
+            for job in batch:
+                job.run(tx)
+
+        for _ in attempts(time.monotonic() + PATIENCE):
+            with self._lock:
+                room = _TOGETHER - len(batch)
+                batch += self._waiting[:room]
+                del self._waiting[:room]
+            try:
+                news = self._file.transact(work)
+            except Busy:
+                continue
+            self.transactions += 1
+            if news:
+                self._ring()
+            return
+        raise self._file.locked()
