@@ -12,8 +12,6 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from pushapp import create_app
-
 from .clients import Client, open_client
 from .server import API_KEY, SECRET, Server, until
 
@@ -92,6 +90,8 @@ def channel() -> str:
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[Flask]:
     """The Flask app in this process, which nothing has patched, on a log of the test's own."""
+    from pushapp import create_app  # most tests here need no app in this process
+
     app = create_app(
         PUSH_BROKER_URL=f"sqlite:///{tmp_path}/push.db",
         PUSH_API_KEYS=API_KEY,
