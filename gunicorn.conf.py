@@ -1,0 +1,3 @@
+"""What ``gunicorn wsgi:app`` reads here by itself."""
+
+from pushapp.gunicorn_conf import *  # noqa: F403
