@@ -5,7 +5,7 @@ WebSocket close codes; ``pushapp.problem`` has the one table that maps these cla
 
     PushError
     ├── SettingsError        a setting is missing or wrong: the start stops with this one line
-    ├── InvalidInput         what a client sent does not fit: the field, what came, what was expected
+    ├── InvalidInput         what a client sent does not fit: field, what came, what was expected
     │   └── TooLarge         ... because it is over a size limit
     ├── NotAuthenticated     no credentials, or wrong ones
     ├── NotAllowed           known, but without the right
