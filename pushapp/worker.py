@@ -18,6 +18,7 @@ import ssl
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from types import GeneratorType
 from typing import Any
 
@@ -25,6 +26,7 @@ import gevent
 from gevent import Greenlet, getcurrent
 from gevent.event import Event
 from gevent.monkey import is_module_patched
+from gevent.server import StreamServer
 from gevent.socket import socket as gevent_socket
 from gunicorn.workers.ggevent import GeventWorker
 
@@ -71,12 +73,24 @@ class Yard:
         self._returned: set[Greenlet] = set()  # outside of gunicorn's pool: waited for at the end
         self.draining = False
         self._drained = Event()
-        worker.handle = self.handle
+        self._servers: list[StreamServer] = []
         worker.wsgi = self.wsgi
+        worker.server_class = self._serve
         gevent.spawn(self._watch)
 
     def __len__(self) -> int:
         return len(self._connections)
+
+    def _serve(self, listener: Any, *, spawn: Any, **options: Any) -> StreamServer:
+        """Make what accepts connections: gunicorn's own way, but known to us, so that a drain can
+        stop it at once; gunicorn does it up to a second later."""
+        tls = {"ssl_context": options["ssl_context"]} if "ssl_context" in options else {}
+        handle = partial(self.handle, listener)
+        server = StreamServer(listener, handle=handle, spawn=spawn, **tls)
+        if self._worker.cfg.workers > 1:
+            server.max_accept = 1
+        self._servers.append(server)
+        return server
 
     # -- serving -------------------------------------------------------------------------------
 
@@ -151,6 +165,8 @@ class Yard:
 
     def _drain(self) -> None:
         deadline = time.monotonic() + max(1.0, self._worker.cfg.graceful_timeout - DRAIN_MARGIN)
+        for server in self._servers:
+            server.stop_accepting()
         for connection in list(self._connections.values()):
             if not connection.busy:
                 _end_reading(connection.client)

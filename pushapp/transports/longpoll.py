@@ -108,6 +108,8 @@ class LongPoll(Subscriber):
         parked, head, connection = self._socket, self._head, self._connection
         if parked is None or head is None or connection is None or self.answered is None:
             return
+        if self.hub.draining:
+            head = Head(head.status, head.fields, head.http11, keep=False)
         not_modified = unchanged(self.answered, self._asked)
         tag = etag(self.answered, self._asked, not_modified)
         if not_modified:
@@ -117,7 +119,7 @@ class LongPoll(Subscriber):
             data = head.render() + f"ETag: {tag}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
             data += body
         self._socket = self._connection = None
-        if head.keep and not self.hub.draining:
+        if head.keep:
             early = self._early
             parked.hand_over(data, lambda fd: connection.give_back(fd, early))
         else:
