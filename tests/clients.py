@@ -96,7 +96,7 @@ class Client:
 
     def target(self, **params: object) -> str:
         """Return the request target with this client's parameters and these; lists repeat one."""
-        query = {"channels": ",".join(self.channels), **self.params, **params}
+        query = {"channels": self.channels, **self.params, **params}
         pairs = {name: value for name, value in query.items() if value not in (None, "")}
         return f"{self.path}?{urlencode(pairs, doseq=True, safe=':,')}"
 

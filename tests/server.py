@@ -158,6 +158,12 @@ class Server:
             process.wait()
         self.check_log()
 
+    def remove_log(self) -> None:
+        """Take the log's files away, as an operator does who begins anew."""
+        for file in self.database.parent.glob("push.db*"):
+            if file.is_file():
+                file.unlink()
+
     def restart(self) -> None:
         """End it and start it again, on the same port and log."""
         self.stop()

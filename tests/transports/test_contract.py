@@ -191,7 +191,7 @@ def test_channels_may_be_separated_by_commas_repeated_and_doubled(
 ) -> None:
     """Each message comes once, whatever the list looked like."""
     a, b, c = (f"{channel}.{x}" for x in "abc")
-    client = subscribe([], channels=[f"{a},{b}", c, a])
+    client = subscribe([f"{a},{b}", c, a])
     server.publish_all([{"channel": x, "data": x} for x in (a, b, c)])
     assert client.data(3) == [a, b, c]
     assert client.waiting == []

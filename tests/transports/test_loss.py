@@ -104,8 +104,7 @@ def test_a_log_that_was_replaced_is_another_epoch(
     for client in clients:
         client.close()
     server.stop()
-    for file in server.database.parent.glob("push.db*"):
-        file.unlink()
+    server.remove_log()
     server.start()
     server.publish(channel, "new")
     for client in clients:

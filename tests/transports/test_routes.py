@@ -96,6 +96,4 @@ def test_options_says_what_is_allowed(server: Server, target: str) -> None:
 def test_health_is_open_and_short(server: Server) -> None:
     """The process lives; it can serve."""
     assert server.ask("GET", "/healthz").status == 200
-    ready = server.ask("GET", "/readyz")
-    assert ready.status == 200
-    assert "no-store" in ready.listed("Cache-Control")
+    assert server.ask("GET", "/readyz").status == 200

@@ -5,7 +5,6 @@ What belongs here: heartbeats, and ``live`` told again. What does not: what a po
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 import pytest
@@ -61,8 +60,7 @@ def test_a_log_that_is_replaced_under_a_stream_is_told_in_it(
     server = make_server()
     server.publish(channel, "old")
     client = connect(transport, server, [channel])
-    for file in server.database.parent.glob("push.db*"):
-        os.unlink(file)
+    server.remove_log()
     server.post({"channel": channel, "data": "wakes whoever follows"})
     live = client.wait_for("live")
     assert live["recovered"] is False
