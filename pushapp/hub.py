@@ -281,8 +281,7 @@ class Hub:
         self.wheel.close()
         self._follower.close()
         for loop in self._loops:
-            if loop is not threading.current_thread():
-                loop.join(timeout=5)
+            loop.join(timeout=5)
 
 
 def _yield_after(turn: float) -> float:

@@ -21,7 +21,7 @@ from .errors import SettingsError
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.@|+~=-]{1,127}")
 _SCHEMES = ("sqlite", "redis", "rediss", "valkey")
 _SECRET_LENGTH = 32  # characters; RFC 7518 section 3.2: an HS256 key has at least 256 bits
-_FDS_RESERVED = 200  # listener, log, wake sockets, files, connections being answered
+FDS_RESERVED = 200  # listener, log, wake sockets, files, connections being answered
 
 
 class Retention(NamedTuple):
@@ -245,7 +245,7 @@ def _namespaces(read: _Reader) -> tuple[tuple[str, Retention], ...]:
 
 
 def _max_connections(read: _Reader) -> int:
-    room = max(1, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - _FDS_RESERVED)
+    room = max(1, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - FDS_RESERVED)
     return min(read.number("PUSH_MAX_CONNECTIONS", 16000, at_least=1), room)
 
 

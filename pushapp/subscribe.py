@@ -20,7 +20,7 @@ from simple_websocket import Server
 from werkzeug.datastructures import CombinedMultiDict, MultiDict
 
 from .auth import Gate, Grant, check_origin, scope
-from .body import read_body, refuse_body
+from .body import end_connection, read_body, refuse_body
 from .current import current_push
 from .errors import InvalidInput, PushError
 from .handover import connection_of
@@ -60,6 +60,7 @@ def register(blueprint: Blueprint) -> None:
     blueprint.add_url_rule("/sse", view_func=sse_view)
     Sock().route("/ws", bp=blueprint)(websocket_view)
     blueprint.register_error_handler(Refused, _refused)
+    blueprint.register_error_handler(ConnectionError, _gone)
 
 
 def poll_view() -> Response:
@@ -209,6 +210,12 @@ def _prepare_websocket() -> None:
 
 def _refused(error: Refused) -> Response:
     return problem(error.status, error.detail, error.headers)
+
+
+def _gone(error: ConnectionError) -> Response:
+    """The client went away within the handshake: nobody reads this answer."""
+    end_connection(request)
+    return Response(status=400)
 
 
 def _sketch() -> dict[str, object]:

@@ -257,7 +257,8 @@ def _head(response: Any) -> Head:
 def _end_reading(client: Any) -> None:
     """Make gunicorn find no further request on a connection."""
     try:
-        client.shutdown(socket.SHUT_RD)
+        # on the socket beneath: gevent's own would raise in the greenlet that is reading
+        client._sock.shutdown(socket.SHUT_RD)
     except OSError as error:
         log.debug("it has ended already: %s", error)
 

@@ -40,6 +40,7 @@ class SqliteFollower:
         self._lock = threading.Lock()
         self._due: float | None = None  # Unix seconds of the next scheduled message
         self._closed = False
+        self._waits = False
         self.position = file.snapshot(lambda db, meta: Cursor(meta.epoch, meta.head))
 
     def watch(self, channel: str) -> None:
@@ -54,8 +55,13 @@ class SqliteFollower:
         page = self._read()
         if page.cursor != self.position or self._closed:
             return self._moved(page)
-        self._bell.wait(min(timeout, LOOK, self._until_due()))
+        self._waits = True
+        try:
+            self._bell.wait(min(timeout, LOOK, self._until_due()))
+        finally:
+            self._waits = False
         if self._closed:
+            self._bell.close()  # ``close`` leaves it to us: it was in use
             return page
         if self._until_due() <= 0:
             self._fire()
@@ -117,5 +123,7 @@ class SqliteFollower:
     def close(self) -> None:
         if not self._closed:
             self._closed = True
-            self._bell.ring()
-            self._bell.close()
+            if self._waits:
+                self._bell.ring()
+            else:
+                self._bell.close()
