@@ -11,6 +11,7 @@ from flask import Flask
 
 from . import api, pages
 from .extension import Push
+from .problem import install_everywhere
 
 
 def create_app(**settings: Any) -> Flask:
@@ -24,4 +25,5 @@ def create_app(**settings: Any) -> Flask:
     push.init_app(app, embedded=False)
     api.register_health(app)
     pages.register_demo(app)
+    install_everywhere(app)
     return app

@@ -104,8 +104,24 @@ def install(blueprint: flask.Blueprint, prefix: str) -> None:
     blueprint.register_error_handler(Exception, _answer)
     for code in default_exceptions:
         blueprint.register_error_handler(code, _answer)
+    blueprint.after_request(_allow)
     blueprint.after_request(secure)
     blueprint.record(lambda state: _catch_all(state, prefix))
+
+
+def install_everywhere(app: flask.Flask) -> None:
+    """Make every other answer of an app that is ours alone a problem, too."""
+    for code in default_exceptions:
+        app.register_error_handler(code, _answer)
+    app.register_error_handler(Exception, _answer)
+
+
+def _allow(response: flask.Response) -> flask.Response:
+    """Say what OPTIONS may say: Flask cannot tell, because the catch-all takes every method."""
+    if flask.request.method == "OPTIONS" and not response.headers.get("Allow"):
+        allowed = [m for m in _METHODS if _is_known(m, websocket=False)]
+        response.headers["Allow"] = ", ".join(allowed or ("GET", "OPTIONS"))
+    return response
 
 
 def _answer(error: Exception) -> flask.Response | HTTPException:
@@ -135,6 +151,8 @@ def _unknown(rest: str = "") -> flask.Response:
             raise BadRequest("Upgrade: got 'websocket', expected none: this is plain HTTP")
         raise MethodNotAllowed(allowed)
     if _is_known("GET", websocket=True):
+        if request.method == "OPTIONS":
+            return flask.Response()
         return problem(426, "this route speaks WebSocket alone", {"Upgrade": "websocket"})
     raise NotFound(f"there is nothing at {show(request.path)}")
 

@@ -251,7 +251,8 @@ def _head(response: Any) -> Head:
         _heads.clear()
     fields = _heads.setdefault(fields, fields)
     http11 = response.req.version > (1, 0)
-    return Head(response.status, fields, http11, keep=not response.should_close())
+    # HTTP/1.0 with keep-alive: its clients rely on the end of the connection often enough
+    return Head(response.status, fields, http11, keep=http11 and not response.should_close())
 
 
 def _end_reading(client: Any) -> None:
