@@ -29,6 +29,12 @@ class Guard:
     changes: tuple[tuple[str, str, str], ...]  # file, text, what to put in its place
 
 
+#: A transaction alone is a snapshot; without one every statement sees a moment of its own.
+_NO_SNAPSHOT = (
+    ("broker/sqlite/file.py", '            link.cursor.execute("BEGIN")\n', ""),
+    ("broker/sqlite/file.py", '            link.cursor.execute("COMMIT")\n', ""),
+)
+
 GUARDS = {
     "register, then read (longpoll)": Guard(
         "test_interleavings.py::"
@@ -79,6 +85,57 @@ GUARDS = {
                 "        return Cursor(position.epoch, max(self._target.n, subscriber.n))\n",
             ),
         ),
+    ),
+    "read at one moment, the head first": Guard(
+        "test_rules_of_the_log.py::test_a_reader_misses_nothing_that_is_appended_while_it_reads",
+        (
+            *_NO_SNAPSHOT,
+            (
+                "broker/sqlite/log.py",
+                "            at = found[-1].n if more else bound\n",
+                '            (now,) = db.execute("SELECT head FROM meta").fetchone()\n'
+                "            at = found[-1].n if more else now\n",
+            ),
+        ),
+    ),
+    "drop what is above the head": Guard(
+        "test_rules_of_the_log.py::test_a_reader_misses_nothing_that_is_appended_while_it_reads",
+        (
+            *_NO_SNAPSHOT,
+            (
+                "broker/sqlite/log.py",
+                "takewhile(lambda row: row[0] <= bound, heapq.merge(*streams))",
+                "takewhile(lambda row: True, heapq.merge(*streams))",
+            ),
+        ),
+    ),
+    "a restored file is another epoch": Guard(
+        "test_rules_of_the_log.py::test_a_restored_file_gives_no_id_out_again",
+        (
+            (
+                "broker/sqlite/schema.py",
+                "        if inode != place.inode or went_back(",
+                "        if went_back(",
+            ),
+        ),
+    ),
+    "a cursor of another epoch is told so": Guard(
+        "test_rules_of_the_log.py::test_a_restored_file_gives_no_id_out_again",
+        (
+            (
+                "broker/sqlite/log.py",
+                "    if cursor.epoch != meta.epoch or cursor.n > meta.head:\n",
+                "    if cursor.n > meta.head:\n",
+            ),
+        ),
+    ),
+    "ids jump after a power cut": Guard(
+        "test_rules_of_the_log.py::test_after_a_power_cut_no_id_is_given_out_again",
+        (("broker/sqlite/schema.py", "            head += JUMP\n", ""),),
+    ),
+    "a cursor in the gap is told so": Guard(
+        "test_rules_of_the_log.py::test_after_a_power_cut_no_id_is_given_out_again",
+        (("broker/sqlite/log.py", "    return gap.fetchone() is None\n", "    return True\n"),),
     ),
 }
 

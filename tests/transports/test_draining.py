@@ -138,5 +138,6 @@ def test_max_requests_lets_go_as_a_deploy_does(
     assert end.value.code == 1012 and "reconnect" in client.trail
     again = come_back(connect, server, client)
     server.publish(channel, "after")
-    assert again.data()[-1:] == ["after"]
+    while again.data() != ["after"]:
+        pass  # what was published while it was away
     assert server.worker_of(again.wire) != old
