@@ -13,6 +13,7 @@ WebSocket close codes; ``pushapp.problem`` has the one table that maps these cla
     ├── KeyReused            an idempotency key came again with another body
     └── Unavailable          not now: try again after ``retry_after`` seconds
         ├── LogUnavailable   the log cannot be read or written; nothing was acknowledged
+        ├── TooManyRequests  one client asks more often than it may
         └── AtCapacity       this worker holds as many connections as it may
 
 Raised on the other side of the wire, by ``pushapp.client``:
@@ -85,6 +86,10 @@ class Unavailable(PushError):
 
 class LogUnavailable(Unavailable):
     """The log cannot be read or written just now; nothing was acknowledged."""
+
+
+class TooManyRequests(Unavailable):
+    """One client asks more often than it may."""
 
 
 class AtCapacity(Unavailable):

@@ -22,6 +22,7 @@ from .errors import (
     NotFound,
     PushError,
     TooLarge,
+    TooManyRequests,
     Unavailable,
     show,
 )
@@ -35,6 +36,7 @@ TABLE: dict[type[PushError], tuple[int, str]] = {
     NotAllowed: (403, "Forbidden"),
     NotFound: (404, "Not Found"),
     KeyReused: (409, "Conflict"),
+    TooManyRequests: (429, "Too Many Requests"),
     Unavailable: (503, "Service Unavailable"),
 }
 _TITLES = dict(TABLE.values())
@@ -47,7 +49,8 @@ CLOSE_CODES = {
     404: 1008,
     409: 1008,
     413: 1009,  # too big
-    503: 1013,  # try later
+    429: 1013,  # try later
+    503: 1013,
 }
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
