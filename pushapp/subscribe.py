@@ -23,7 +23,7 @@ from .auth import Gate, Grant, check_origin, scope
 from .body import end_connection, read_body, refuse_body
 from .current import current_push
 from .errors import InvalidInput, PushError
-from .handover import connection_of
+from .handover import Connection, connection_of
 from .message import dump
 from .problem import as_dict, close_code, problem
 from .transports import frames, poll
@@ -82,7 +82,7 @@ def longpoll_view() -> Response:
     if wanted.cursor is None or request.method == "HEAD" or not poll.is_empty(reply):
         return poll.response(reply, wanted)
     push.check_room()
-    berth = connection_of(request.environ)
+    berth = _berth()
     hold = wanted.hold if grant.seconds is None else min(wanted.hold, grant.seconds)
     waiting = LongPoll(push.hub, push.lot, wanted, connection, parks=berth is not None)
     waiting.begin(hold)
@@ -105,7 +105,7 @@ def sse_view() -> Response:
     if request.method == "HEAD":
         return Response(headers=SSE_HEADERS)
     push.check_room()
-    berth = connection_of(request.environ)
+    berth = _berth()
     http11 = request.environ.get("SERVER_PROTOCOL") != "HTTP/1.0"
     kind = ChunkedSse if berth is not None and http11 else Sse
     connection = push.connection_id(wanted.connection, grant.user)
@@ -131,7 +131,7 @@ def websocket_view(ws: Server) -> None:
         ws.sock.sendall(frames.text(body) + frames.close(close_code(error), type(error).__name__))
         ws.connected = False  # what flask-sock would send now, has been sent
         return
-    berth = connection_of(request.environ)
+    berth = _berth()
     stream = WebSocket(
         push.start().context,
         wanted,
@@ -147,6 +147,11 @@ def websocket_view(ws: Server) -> None:
         berth.waiting = stream
         ws.mode = "werkzeug"  # an ordinary response for the middlewares; the worker parks it
     ws.connected = False
+
+
+def _berth() -> Connection | None:
+    """Return the connection of this request where its client can be parked."""
+    return connection_of(request.environ) if current_push().settings.park else None
 
 
 class Ops:
