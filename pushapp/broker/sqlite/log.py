@@ -169,8 +169,9 @@ class SqliteLog:
             if row is None:
                 return [], ChannelInfo(channel, None, 0, None)
             rows = db.connection.execute(
-                f"SELECT {_FIELDS} FROM message WHERE channel = ? AND n < ? ORDER BY n DESC",
-                (row.id, meta.head + 1 if before is None else before),
+                f"SELECT {_FIELDS} FROM message WHERE channel = ? AND n < ? ORDER BY n DESC"
+                " LIMIT ?",
+                (row.id, meta.head + 1 if before is None else before, limit),
             )
             with closing(rows):
                 found, _ = page_of(meta.epoch, _named(channel, rows), limit, max_bytes)
@@ -253,7 +254,8 @@ def page_of(
     found: list[Message] = []
     size = 0
     for _, channel, row in rows:
-        size += len(row[5])
+        data = row[5]
+        size += len(data) if data.isascii() else len(data.encode())
         if found and (size > max_bytes or len(found) == limit):
             return found, True
         found.append(message(epoch, channel, row))

@@ -15,11 +15,15 @@ from typing import Any, Generic, TypeVar, cast
 
 from ...errors import PushError
 from .file import PATIENCE, LogFile, Tx, attempts
-from .trouble import Busy
+from .trouble import Busy, is_of_request
 
 T = TypeVar("T")
 
 _TOGETHER = 200  # jobs in one transaction: a bound on how long it holds the file
+
+
+class _Unfit(Exception):
+    """A job cannot be done; the others of its transaction can."""
 
 
 class _Job(Generic[T]):
@@ -28,16 +32,24 @@ class _Job(Generic[T]):
     def __init__(self, work: Callable[[Tx], T]) -> None:
         self.work = work
         self.turn = threading.Event()  # it is done, or it leads
+        self.unfit = False
         self.done = False
         self.result: T | None = None
         self.error: Exception | None = None
 
     def run(self, tx: Tx) -> None:
+        if self.unfit:
+            return
         self.error = None
         try:
             self.result = self.work(tx)
         except PushError as error:
             self.error = error  # raised before anything was written: the others go on
+        except Exception as error:
+            if not is_of_request(error):
+                raise
+            self.error, self.unfit = error, True
+            raise _Unfit from error  # what it has written goes, and the others come again
 
 
 class Writer:
@@ -77,7 +89,8 @@ class Writer:
             self._commit(batch)
         except Exception as error:
             for job in batch:
-                job.error = error
+                if not job.unfit:
+                    job.error = error
         for job in batch:
             job.done = True
         with self._lock:
@@ -100,7 +113,7 @@ class Writer:
                 del self._waiting[:room]
             try:
                 news = self._file.transact(work)
-            except Busy:
+            except (Busy, _Unfit):
                 continue
             self.transactions += 1
             if news:

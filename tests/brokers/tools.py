@@ -1,0 +1,118 @@
+"""What the tests of all brokers use: a clock, and short words for publishing and reading."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from pushapp.broker.interface import AppendKey, Broker, Follower, Page, Published
+from pushapp.message import Cursor, Draft, Loss, Message
+from pushapp.settings import Retention
+
+TIMEOUT = 20.0  # seconds; only failures pay it
+
+A, B, C = "public:a", "public:b", "public:c"
+FEW = "few:a"  # 3 messages are kept
+BRIEF = "brief:a"  # messages are kept for a minute
+DAY = 86400.0  # seconds
+
+
+def retention(channel: str) -> Retention:
+    """Return how much of a channel the tests' logs keep."""
+    namespace = channel.partition(":")[0]
+    return {"few": Retention(3, 3600.0), "brief": Retention(1000, 60.0)}.get(
+        namespace, Retention(1000, 3600.0)
+    )
+
+
+class Clock:
+    """Unix seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def forward(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def publish(broker: Broker, *channels: str) -> list[str]:
+    """Append a message to each of ``channels``, one by one; return their ids."""
+    return [append(broker, Draft(channel, f'"{channel}"'))[0] for channel in channels]
+
+
+def append(broker: Broker, *drafts: Draft, key: AppendKey | None = None) -> list[str]:
+    """Append ``drafts`` together; return their ids."""
+    receipts = broker.log.append(drafts, key)
+    assert all(isinstance(receipt, Published) for receipt in receipts)
+    return [receipt.id for receipt in receipts]
+
+
+def now(broker: Broker) -> Cursor:
+    """Return the cursor of one who starts now."""
+    return broker.log.read([], None).cursor
+
+
+def ids(messages: Iterable[Message]) -> list[str]:
+    return [message.id for message in messages]
+
+
+def data(messages: Iterable[Message]) -> list[str]:
+    return [message.data for message in messages]
+
+
+def cursor(text: str) -> Cursor:
+    return Cursor.parse(text)
+
+
+def told(page: Page) -> list[tuple[str, str | None, str]]:
+    """Return the losses of a page, without the cursor that was asked for."""
+    return [(loss.channel, loss.before, loss.reason) for loss in page.lost]
+
+
+def receive(follower: Follower, n: int) -> list[Message]:
+    """Return what comes until there are ``n`` messages; nothing may be lost."""
+    messages, lost = listen(follower, lambda messages, lost: len(messages) >= n)
+    assert not lost
+    return messages
+
+
+def listen(
+    follower: Follower, enough: Callable[[Sequence[Message], Sequence[Loss]], bool]
+) -> tuple[list[Message], list[Loss]]:
+    """Return what comes, and what is told to be lost, until that is ``enough``."""
+    messages: list[Message] = []
+    lost: list[Loss] = []
+    deadline = time.monotonic() + TIMEOUT
+    while not enough(messages, lost):
+        assert time.monotonic() < deadline, f"only {messages} and {lost} came"
+        page = follower.next(TIMEOUT)
+        assert follower.position == page.cursor
+        messages += page.messages
+        lost += page.lost
+    return messages, lost
+
+
+def together(*work: Callable[[], object]) -> None:
+    """Do all of ``work`` at the same time, each in a thread; raise what one of them raised."""
+    start = threading.Barrier(len(work))
+    errors: list[BaseException] = []
+
+    def run(job: Callable[[], object]) -> None:
+        try:
+            start.wait(TIMEOUT)
+            job()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(job,), daemon=True) for job in work]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(TIMEOUT)
+        assert not thread.is_alive()
+    if errors:
+        raise errors[0]
