@@ -1,48 +1,93 @@
-"""Settings of gunicorn for pushapp: ``gunicorn -c python:pushapp.gunicorn_conf wsgi:app``.
+"""gunicorn's settings, for pushapp's own server and for any Flask app with ``Push`` in it:
 
-What belongs here: gunicorn's settings and where its hooks lead. What does not: the hooks themselves
-(``worker``), which are imported within the workers only: gunicorn's master must import nothing of
-ours before they have patched.
+    gunicorn -c python:pushapp.gunicorn_conf app:app
+
+What belongs here: what gunicorn reads, and the system feed's life beside the server's. What does
+not: what a worker does (``worker``). On Heroku the defaults fit its router, which cuts 30 s of
+silence, and its 30 s between SIGTERM and SIGKILL.
 """
 
 from __future__ import annotations
 
 import os
+import resource
+import subprocess
+import sys
 from typing import Any
 
-bind = f"{os.environ.get('BIND', '0.0.0.0')}:{os.environ.get('PORT', '8000')}"
-workers = int(os.environ.get("WEB_CONCURRENCY") or min(4, os.cpu_count() or 1))
+from .errors import SettingsError
+from .settings import FDS_RESERVED, load
+from .worker import post_request, post_worker_init, pre_request, worker_exit
+
+__all__ = ["post_request", "post_worker_init", "pre_request", "worker_exit"]
+
+_SPARE = 100  # connections over our own cap, so that "full" is an answer and not a silent wait
+_FEED_END = 5.0  # seconds that the feed has to end
+
+_feed: subprocess.Popen[bytes] | None = None
+
+
+def _number(name: str, default: int, at_most: int) -> int:
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return default
+    if not text.isdecimal() or not 1 <= int(text) <= at_most:
+        raise SettingsError(name, text, f"a whole number from 1 to {at_most}")
+    return int(text)
+
+
+try:
+    # "embedded", because an app may set the rest, or other values, in its own configuration.
+    _settings = load(os.environ, embedded=True)
+    _port = _number("PORT", 8000, 65535)
+    workers = _number("WEB_CONCURRENCY", min(os.cpu_count() or 1, 4), 1024)
+except SettingsError as error:
+    sys.exit(f"pushapp: {error}")
+
+_host = os.environ.get("BIND", "").strip() or "0.0.0.0"  # every address: a container has one
+bind = f"[{_host}]:{_port}" if ":" in _host else f"{_host}:{_port}"
+
 worker_class = "gevent"
-worker_connections = 20000  # above our own cap: gunicorn hangs silently at its limit
-keepalive = 65  # seconds; longer than nginx's 60, so that it is not us who close under a request
-timeout = 30  # seconds without a sign of a worker
+worker_connections = _settings.max_connections + _SPARE  # requests and keep-alive; not the parked
+keepalive = 65  # seconds; longer than a proxy in front keeps its own (nginx 60, AWS 60)
+timeout = 30  # seconds after which a worker whose loop stands still is replaced
 graceful_timeout = 20  # seconds; Heroku kills after 30
-backlog = 4096
-limit_request_line = 8190  # bytes; 100 channel names fit
-reuse_port = False  # an exiting worker would strand what its own queue has accepted
-preload_app = False
-control_socket_disable = True  # several servers of one user share its default path
+backlog = 4096  # a deploy brings all clients back at once
+limit_request_line = 8190  # bytes; 100 channels in a URL are more than the default 4,094
+accesslog = None  # URLs hold tickets and cursors; -c may be followed by --access-logfile
+preload_app = False  # nothing may be opened before the fork
+reuse_port = False  # an exiting worker would strand the connections in its queue
+control_socket_disable = True  # several servers of one user would share its default path
+
+# Each parked client is a file descriptor: use what the hard limit allows. Workers inherit it.
+_soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+_wanted = worker_connections + FDS_RESERVED
+if _soft != resource.RLIM_INFINITY and _soft < _wanted:
+    _limit = _wanted if _hard == resource.RLIM_INFINITY else min(_wanted, _hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_limit, _hard))
 
 
-def post_worker_init(worker: Any) -> None:
-    from .worker import post_worker_init as hook
-
-    hook(worker)
-
-
-def pre_request(worker: Any, request: Any) -> None:
-    from .worker import pre_request as hook
-
-    hook(worker, request)
-
-
-def post_request(worker: Any, request: Any, environ: Any, response: Any) -> None:
-    from .worker import post_request as hook
-
-    hook(worker, request, environ, response)
+def when_ready(server: Any) -> None:
+    """Start the system feed beside the workers where the demo is on."""
+    global _feed
+    if not _settings.demo:
+        return
+    if not any(key.may_publish for key in _settings.api_keys):
+        server.log.warning("no system feed: PUSH_API_KEYS has no key that may publish")
+        return
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(_host, bind.rpartition(":")[0])
+    url = f"http://{host}:{_port}{_settings.prefix}"
+    command = [sys.executable, "-m", "pushapp.cli", "feed", "system", f"--parent={os.getpid()}"]
+    _feed = subprocess.Popen(command, env={**os.environ, "PUSH_URL": url}, stdin=subprocess.DEVNULL)
 
 
-def worker_exit(server: Any, worker: Any) -> None:
-    from .worker import worker_exit as hook
-
-    hook(server, worker)
+def on_exit(server: Any) -> None:
+    """End the system feed."""
+    if _feed is None:
+        return
+    _feed.terminate()
+    try:
+        _feed.wait(_FEED_END)
+    except subprocess.TimeoutExpired:
+        _feed.kill()
+        _feed.wait()

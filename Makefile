@@ -1,0 +1,37 @@
+PYTHON ?= python3
+VENV := .venv
+STAMP := $(VENV)/.installed
+# Suites that hold in a process that gevent has patched as well as in a plain one
+PATCHED := tests/brokers tests/test_hub.py
+
+.PHONY: run test check bench clean help
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/'
+
+run: $(STAMP) ## a server on http://127.0.0.1:8000 with the demo page and the system feed
+	@$(VENV)/bin/python -m pushapp.cli run
+
+test: $(STAMP) ## the whole suite, then again under gevent what can be
+	@scripts/browser-and-nginx
+	$(VENV)/bin/python -m pytest -q -ra
+	$(VENV)/bin/python -m gevent.monkey --module pytest -q -ra -p no:cacheprovider $(PATCHED)
+
+check: $(STAMP) ## format, lint and types
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+
+bench: $(STAMP) ## measure memory and CPU (needs a C compiler)
+	$(VENV)/bin/python bench/bench.py
+
+clean: ## remove what was made, but not var/
+	rm -rf $(VENV) build dist *.egg-info bench/build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(STAMP): requirements.txt requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "pushapp needs Python 3.11 or newer; make PYTHON=/path/to/it" >&2; exit 1; }
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV) || \
+		{ echo "python3 -m venv does not work here; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	$(VENV)/bin/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
