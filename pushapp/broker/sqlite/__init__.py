@@ -69,8 +69,12 @@ class SqliteBroker:
             self.upkeep.checkpoint()
 
     def check(self) -> None:
-        # a write that changes nothing: a full or read-only disk shows
-        self.writer.run(lambda tx: tx.execute("UPDATE meta SET inode = inode"))
+        def work(tx: Tx) -> None:
+            # a full or read-only disk shows; an UPDATE that changes nothing would write nothing
+            tx.execute("INSERT INTO lease VALUES ('', '', '', 0)")
+            tx.execute("DELETE FROM lease WHERE key = ''")
+
+        self.writer.run(work)
 
     def close(self) -> None:
         self._file.close()
