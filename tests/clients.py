@@ -58,8 +58,9 @@ class Client:
         headers: Mapping[str, str] | None = None,
         **params: object,
     ) -> None:
-        self.port, self.channels, self.cursor = port, list(channels), cursor
+        self.port, self.channels = port, list(channels)
         self.headers, self.params = dict(headers or {}), params
+        self.cursor: Any = cursor  # a list stands for several; the server hands out one
         self.connection: str | None = None
         self.recovered: bool | None = None
         self.lost: list[Json] = []

@@ -11,6 +11,7 @@ import random
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -136,6 +137,10 @@ def check(server: Server, publishers: list[Publisher], readers: list[Reader]) ->
         assert reader.finish() == [data for _, data in total] + ["the end"]
 
 
+def _have(publishers: list[Publisher], count: int) -> bool:
+    return all(len(publisher.acknowledged) >= count for publisher in publishers)
+
+
 @pytest.mark.e2e
 @pytest.mark.parametrize("victims", ["a worker", "all of them"])
 def test_what_was_acknowledged_before_a_kill_is_there_afterwards(
@@ -149,12 +154,7 @@ def test_what_was_acknowledged_before_a_kill_is_there_afterwards(
         thread.start()
 
     for round_ in range(1, 4):
-        enough = round_ * 100
-        until(
-            lambda n=enough: all(len(p.acknowledged) >= n for p in publishers),
-            "they publish on",
-            6 * TIMEOUT,
-        )
+        until(partial(_have, publishers, round_ * 100), "they publish on", 6 * TIMEOUT)
         if victims == "a worker":
             os.kill(random.choice(server.workers()), signal.SIGKILL)
         else:

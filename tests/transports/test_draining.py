@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import pytest
 
-from ..clients import Client, Ended, Refused
+from ..clients import Client, Refused
 from ..server import API_KEY, Server, until
-from ..wire import Wire, request
+from ..wire import Ended, Wire, request
 from .conftest import Connect
 from .waiting import long_poll, wait_for_subscribers
 
@@ -109,9 +109,12 @@ def test_a_reload_costs_no_client_a_message(
     """SIGHUP: the old workers let go, the new ones take over, and cursors go on."""
     server = make_server()
     old = server.workers()
-    clients = [connect(t, server, [channel]) for t in ("sse", "websocket")]
+    clients = []
+    for pid in old:
+        with server.only(pid):
+            clients += [connect(t, server, [channel]) for t in ("sse", "websocket")]
     server.publish(channel, "before")
-    assert [client.data() for client in clients] == [["before"]] * 2
+    assert [client.data() for client in clients] == [["before"]] * 4
     server.signal(signal.SIGHUP)
     for client in clients:
         with pytest.raises((Ended, Refused)):

@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 import pytest
 
-from ..clients import TRANSPORTS, Ended, Refused
+from ..clients import TRANSPORTS, Refused
 from ..server import API_KEY, Server, until
-from ..wire import TIMEOUT, Wire, request
+from ..wire import TIMEOUT, Ended, Wire, request
 from .conftest import Connect
 from .waiting import FORM, HANDSHAKE, long_poll, now, open_sockets, wait_for_subscribers
 

@@ -8,6 +8,7 @@ comes. What does not: how it drains (``test_draining``), who leaves
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
@@ -121,6 +122,23 @@ def test_a_long_poll_that_is_the_last_request_ends_its_connection(
     assert reply.json["messages"][0]["data"] == "news"
     assert "close" in reply.listed("Connection")
     assert wire.is_closed()
+
+
+def test_a_waiting_connection_is_probed(
+    wire: Wire, server: Server, connect: Connect, channel: str
+) -> None:
+    """A client that vanished without a word is noticed: TCP asks after it (RFC 9293 3.8.4)."""
+    wire.send(request("GET", long_poll(server, channel)))
+    others = [connect(transport, server, [channel]) for transport in ("sse", "websocket")]
+    wait_for_subscribers(server, channel, 3)
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    timers = {  # the client's port → kind of the timer that runs; 2 is keep-alive
+        int(row[2].partition(":")[2], 16): row[5].partition(":")[0]
+        for row in rows
+        if int(row[1].partition(":")[2], 16) == server.port
+    }
+    for port in [wire.local_port, *(client.wire.local_port for client in others)]:
+        assert timers[port] == "02"
 
 
 # A request that is not what it seems

@@ -9,8 +9,10 @@ from collections.abc import Callable
 
 import pytest
 
-from ..server import Server
+from ..server import SHORT, Server
+from ..wire import request
 from .conftest import Connect
+from .waiting import wait_for_subscribers
 
 STREAMS = pytest.mark.parametrize("transport", ["sse", "websocket"])
 
@@ -50,6 +52,38 @@ def test_the_welcome_says_how_often_a_sign_of_life_comes(
     """The heartbeat's setting."""
     welcome = connect(transport, lively, [channel]).events[0]
     assert welcome["type"] == "welcome" and welcome["heartbeat"] in (0.5, 500)
+
+
+@pytest.mark.parametrize("transport", ["longpoll", "sse", "websocket"])
+def test_a_worker_that_slept_too_long_tells_its_clients_what_is_missing(
+    transport: str, server: Server, connect: Connect, channel: str
+) -> None:
+    """A loss in mid-stream: ``live`` again with recovered false; what is kept still comes."""
+    short = channel.replace("public", "short")
+    asleep, awake = server.workers()
+    with server.only(asleep):
+        client = connect(transport, server, [short], timeout=55)
+        if transport == "longpoll":
+            client.wire.send(request("GET", client.target(cursor=client.cursor)))
+            wait_for_subscribers(server, short, 1)
+    server.publish(short, "seen")
+    if transport != "longpoll":
+        client.receive()
+    with server.only(awake):
+        ids = [server.publish(short, n) for n in range(SHORT + 20)]
+
+    if transport == "longpoll":
+        answer = client.wire.reply().json
+        if answer["messages"] and answer["messages"][0]["data"] == "seen":
+            client.cursor = answer["cursor"]
+            answer = server.ask("GET", client.target(cursor=client.cursor)).json
+    else:
+        answer = client.wait_for("live")
+    assert answer["recovered"] is False
+    assert [loss["reason"] for loss in answer["lost"]] == ["expired"]
+    if transport != "longpoll":
+        assert answer["lost"][0]["before"] == ids[-SHORT]
+        assert [m["id"] for m in client.receive(SHORT)] == ids[-SHORT:]
 
 
 @STREAMS
