@@ -105,6 +105,11 @@ class Hub:
         with self.lock:
             return {channel: len(subs) for channel, subs in self._listeners.items()}
 
+    def subscribers(self) -> list[Subscriber]:
+        """Return who waits in this worker now."""
+        with self.lock:
+            return list(self._subscribers)
+
     def position_of(self, subscriber: Subscriber) -> Cursor:
         """Return how far ``subscriber``, which is live, has been served."""
         position = self._position
@@ -268,9 +273,7 @@ class Hub:
         """Let everybody go; they shall come back spread over ``window`` seconds."""
         self.draining = True
         turn = time.monotonic()
-        with self.lock:
-            subscribers = list(self._subscribers)
-        for subscriber in subscribers:
+        for subscriber in self.subscribers():
             with self.lock:
                 self._guard(subscriber, subscriber.drain, random.uniform(0, window))
             turn = _yield_after(turn)
