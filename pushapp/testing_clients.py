@@ -1,7 +1,7 @@
 """A client for each transport, over Flask's test client.
 
-What belongs here: clients of an app in the same, unpatched process. What does not: the fixtures that
-hand them out (``testing``).
+What belongs here: clients of an app in the same, unpatched process. What does not: the fixtures
+that hand them out (``testing``).
 """
 
 from __future__ import annotations
