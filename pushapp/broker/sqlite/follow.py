@@ -37,6 +37,7 @@ class SqliteFollower:
         self._file, self._bell = file, bell
         self._upkeep, self._fire = upkeep, fire
         self._watched: set[str] = set()
+        self._joined = 0  # how often ``watch`` was called
         self._lock = threading.Lock()
         self._due: float | None = None  # Unix seconds of the next scheduled message
         self._closed = False
@@ -46,15 +47,17 @@ class SqliteFollower:
     def watch(self, channel: str) -> None:
         with self._lock:
             self._watched.add(channel)
+            self._joined += 1
 
     def unwatch(self, channel: str) -> None:
         with self._lock:
             self._watched.discard(channel)
 
     def next(self, timeout: float) -> Page:
-        page = self._read()
-        if page.cursor != self.position or self._closed:
-            return self._moved(page)
+        start = self.position
+        page = self._move()
+        if page.cursor != start or self._closed:
+            return page
         self._waits = True
         try:
             self._bell.wait(min(timeout, LOOK, self._until_due()))
@@ -66,19 +69,23 @@ class SqliteFollower:
         if self._until_due() <= 0:
             self._fire()
         self._upkeep()
-        return self._moved(self._read())
+        return self._move()
 
-    def _moved(self, page: Page) -> Page:
-        self.position = page.cursor
-        return page
+    def _move(self) -> Page:
+        """Return what is new, and go there."""
+        while True:
+            joined = self._joined
+            page = self._read()
+            with self._lock:
+                if self._joined == joined:  # else somebody is owed what this may have left out
+                    self.position = page.cursor
+                    return page
 
     def _until_due(self) -> float:
         return LOOK if self._due is None else max(0.0, self._due - self._file.clock())
 
     def _read(self) -> Page:
-        with self._lock:
-            watched = frozenset(self._watched)
-        position = self.position
+        watched, position = self._watched, self.position
 
         def snapshot(db: sqlite3.Cursor, meta: Meta) -> Page:
             self._due = meta.due
@@ -94,7 +101,7 @@ class SqliteFollower:
             cursor = Cursor(meta.epoch, found[-1].n if more else bound)
             lost: list[Loss] = []
             if ended or meta.trimmed > after:
-                lost = self._losses(db, meta, watched, position, None if ended else after)
+                lost = self._losses(db, meta, position, None if ended else after)
             return Page(cursor, found, cursor.n < meta.head, lost)
 
         return self._file.snapshot(snapshot)
@@ -103,11 +110,12 @@ class SqliteFollower:
         self,
         db: sqlite3.Cursor,
         meta: Meta,
-        watched: frozenset[str],
         position: Cursor,
         after: int | None,
     ) -> list[Loss]:
         """Check the watched channels for holes; only where something after ``after`` is gone."""
+        with self._lock:
+            watched = tuple(self._watched)
         lost = []
         for name in watched:
             row = channel_row(db, name)
