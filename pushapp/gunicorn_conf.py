@@ -16,10 +16,7 @@ import sys
 from typing import Any
 
 from .errors import SettingsError
-from .settings import FDS_RESERVED, load
-from .worker import post_request, post_worker_init, pre_request, worker_exit
-
-__all__ = ["post_request", "post_worker_init", "pre_request", "worker_exit"]
+from .settings import FDS_RESERVED, Settings, load
 
 _SPARE = 100  # connections over our own cap, so that "full" is an answer and not a silent wait
 _FEED_END = 5.0  # seconds that the feed has to end
@@ -36,9 +33,17 @@ def _number(name: str, default: int, at_most: int) -> int:
     return int(text)
 
 
+def checked(*, embedded: bool) -> Settings:
+    """Return the settings; a wrong or missing one stops the start with one line."""
+    try:
+        return load(os.environ, embedded=embedded)
+    except SettingsError as error:
+        sys.exit(f"pushapp: {error}")
+
+
+# "embedded", because an app may set the rest, or other values, in its own configuration.
+_settings = checked(embedded=True)
 try:
-    # "embedded", because an app may set the rest, or other values, in its own configuration.
-    _settings = load(os.environ, embedded=True)
     _port = _number("PORT", 8000, 65535)
     workers = _number("WEB_CONCURRENCY", min(os.cpu_count() or 1, 4), 1024)
 except SettingsError as error:
@@ -65,6 +70,38 @@ _wanted = worker_connections + FDS_RESERVED
 if _soft != resource.RLIM_INFINITY and _soft < _wanted:
     _limit = _wanted if _hard == resource.RLIM_INFINITY else min(_wanted, _hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (_limit, _hard))
+
+
+# The hooks are imported within the workers alone: they come with Flask and gevent, and gunicorn's
+# master must import nothing of that before its workers have patched.
+
+
+def post_worker_init(worker: Any) -> None:
+    """Check that the worker fits, and take its connections in hand."""
+    from .worker import post_worker_init as hook
+
+    hook(worker)
+
+
+def pre_request(worker: Any, request: Any) -> None:
+    """Note that a request is in progress."""
+    from .worker import pre_request as hook
+
+    hook(worker, request)
+
+
+def post_request(worker: Any, request: Any, environ: Any, response: Any) -> None:
+    """Note that it is no longer."""
+    from .worker import post_request as hook
+
+    hook(worker, request, environ, response)
+
+
+def worker_exit(server: Any, worker: Any) -> None:
+    """Wait for the drain."""
+    from .worker import worker_exit as hook
+
+    hook(server, worker)
 
 
 def when_ready(server: Any) -> None:
