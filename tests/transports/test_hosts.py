@@ -23,7 +23,8 @@ WAYS: dict[str, dict[str, object]] = {
     "in a generator": {"app": "tests.apps.host:in_generator", "config": CONFIG},
     "in a logger": {"app": "tests.apps.host:in_logging", "config": CONFIG},
     "preloaded": {"arguments": ["--preload"]},
-    "not parked": {"PUSH_PARK": 0},
+    # a greenlet that waits for news learns at its next heartbeat that its client has left
+    "not parked": {"PUSH_PARK": 0, "PUSH_HEARTBEAT": 2},
     "without the hooks": {
         "app": "tests.apps.host:app",
         "config": None,
