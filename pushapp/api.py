@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import re
+from typing import TYPE_CHECKING, NamedTuple
 
 from flask import Blueprint, Flask, Response, request
 
-from .auth import scope
+from .auth import check_origin, scope
 from .body import read_body
 from .broker.interface import ChannelInfo
 from .current import current_push
@@ -21,8 +22,18 @@ from .problem import problem, secure
 from .publish import MAX_BODY, load_json
 from .transports.poll import array
 
+if TYPE_CHECKING:
+    from .extension import Push
+
 MAX_LIMIT = 1000  # channels or messages in one answer
 _LIMIT = 100
+
+
+class Check(NamedTuple):
+    """One thing that has to be well for this process to serve."""
+
+    ok: bool
+    detail: str
 
 
 def register(blueprint: Blueprint) -> None:
@@ -44,10 +55,30 @@ def register_health(app: Flask) -> None:
 def publish() -> Response:
     """Append what came; a 2xx is a promise."""
     push = current_push()
-    key = push.api_keys.require_publish()
+    whose = _api_key_scope(push)
+    if whose is None:
+        _check_cookie_request(push)
     body = load_json(read_body(request, MAX_BODY))
     wanted = push.parse(body, request.headers.get("Idempotency-Key"))
-    return _json(push.append(wanted, scope(key)))
+    if whose is None:
+        for channel in dict.fromkeys(draft.channel for draft in wanted.drafts):
+            push.gate.may_publish(channel)
+    return _json(push.append(wanted, whose or "client"))
+
+
+def _api_key_scope(push: Push) -> str | None:
+    """Return whose idempotency keys they are; None where the app's own session has to decide."""
+    if "Authorization" not in request.headers and push.gate.publishes:
+        return None
+    return scope(push.api_keys.require_publish())
+
+
+def _check_cookie_request(push: Push) -> None:
+    """Refuse what a foreign page can make a browser send together with the app's cookie."""
+    check_origin(request, push.settings)
+    if request.mimetype != "application/json":  # forms cannot send it, and fetch asks first
+        expected = "application/json, where there is no api key"
+        raise InvalidInput("Content-Type", request.mimetype, expected)
 
 
 def channels() -> Response:
@@ -64,22 +95,31 @@ def channel(channel: str) -> Response:
     push = current_push()
     push.api_keys.require_look()
     _, info = push.broker.log.history(_name(channel), 0)
-    subscribers = push.census.subscribers(channel)
-    retained = None if info.retained is None else json.loads(info.retained.body())
-    return _json({**_info(info), "subscribers": subscribers, "retained": retained})
+    counted = {**_info(info), "subscribers": push.census.subscribers(channel)}
+    retained = b"null" if info.retained is None else array([info.retained])[1:-1]
+    return _raw(dump(counted).encode()[:-1] + b',"retained":' + retained + b"}")
 
 
 def history(channel: str) -> Response:
     """Return kept messages, oldest first."""
     push = current_push()
     push.api_keys.require_look()
-    before = request.args.get("before")
-    n = None if before is None else Cursor.parse(before, "before").n
     log = push.broker.log
-    messages, _ = log.history(_name(channel), _limit(), n)
+    messages, _ = log.history(_name(channel), _limit(), _before(push))
     more = bool(messages) and bool(log.history(channel, 1, messages[0].n)[0])
     head = f'{{"channel":"{channel}","more":{json.dumps(more)},"messages":'
-    return Response(head.encode() + array(messages) + b"}", mimetype="application/json")
+    return _raw(head.encode() + array(messages) + b"}")
+
+
+def _before(push: Push) -> int | None:
+    text = request.args.get("before")
+    if text is None:
+        return None
+    before = Cursor.parse(text, "before")
+    epoch = push.broker.log.read((), None).cursor.epoch
+    if before.epoch != epoch:  # its number says nothing about this log
+        raise InvalidInput("before", text, f"the id of a message of this log, as in {epoch}.1")
+    return before.n
 
 
 def clear(channel: str) -> Response:
@@ -104,28 +144,41 @@ def healthz() -> Response:
 
 
 def readyz() -> Response:
-    """It can serve: the log answers and takes writes, there is room, the listener lives."""
-    push = current_push()
+    """It can serve."""
+    ok, checks = readiness(current_push())
+    if ok:
+        said = {name: check.detail for name, check in checks.items()}
+        return secure(_json({"ok": True, "checks": said}))
+    trouble = "; ".join(f"{name}: {c.detail}" for name, c in checks.items() if not c.ok)
+    return problem(503, trouble, {"Retry-After": "1"})
+
+
+def readiness(push: Push) -> tuple[bool, dict[str, Check]]:
+    """Tell whether this process can serve, and by name what was looked at."""
+    checks = {}
     try:
         push.broker.check()
-        trouble = None
-        if not push.hub.listens:
-            trouble = "this worker does not follow the log"
-        elif push.hub.draining:
-            trouble = "this worker is about to end"
-        elif len(push.hub) >= push.settings.max_connections:
-            trouble = "this worker holds as many connections as it may"
     except LogUnavailable as error:
-        trouble = str(error)
-    if trouble is not None:
-        return problem(503, trouble, {"Retry-After": "1"})
-    connections = {"now": len(push.hub), "most": push.settings.max_connections}
-    log = {"durability": push.broker.durability}
-    return secure(_json({"ok": True, "log": log, "connections": connections}))
+        return False, {"log": Check(False, str(error))}
+    checks["log"] = Check(True, push.broker.durability)
+    listens, draining = push.hub.listens, push.hub.draining
+    checks["listener"] = Check(
+        listens, "follows the log" if listens else "this worker does not follow the log"
+    )
+    count, most = len(push.hub), push.settings.max_connections
+    checks["room"] = Check(count < most, f"{count} of {most} connections")
+    if draining:
+        checks["drain"] = Check(False, "this worker is about to end")
+    return all(check.ok for check in checks.values()), checks
 
 
 def _json(value: object) -> Response:
-    return Response(dump(value), mimetype="application/json")
+    return _raw(dump(value).encode())
+
+
+def _raw(body: bytes) -> Response:
+    # What is true now, and for this key alone: nothing on the way may keep it.
+    return Response(body, mimetype="application/json", headers={"Cache-Control": "no-store"})
 
 
 def _info(info: ChannelInfo) -> dict[str, object]:

@@ -194,6 +194,11 @@ class Gate:
 
         return register
 
+    @property
+    def publishes(self) -> bool:
+        """Whether a client without an api key may publish at all."""
+        return any(rule.publish for rule in self._rules)
+
     def may_subscribe(self, channels: Sequence[str]) -> Grant:
         """Return what the current request may read, all of ``channels``.
 
