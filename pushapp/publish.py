@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from .broker.interface import AppendKey, Published, Receipt
-from .errors import InvalidInput, TooLarge, show
+from .errors import InvalidInput, TooLarge
 from .message import CHANNEL_PATTERN, EVENT_PATTERN, Draft, dump
 from .settings import Settings
 
@@ -202,8 +202,8 @@ def _channels(fields: Mapping[str, object], target: str) -> list[str]:
 def _channel(fields: Mapping[str, object], target: str, path: str) -> str:
     value = fields[target]
     name = f"user:{value}" if target == "user" else value
-    if isinstance(value, str) and isinstance(name, str) and CHANNEL_PATTERN.fullmatch(name):
-        return name
+    if value and isinstance(value, str) and CHANNEL_PATTERN.fullmatch(str(name)):
+        return str(name)
     expected = f"an id that makes user:ID {_CHANNEL}" if target == "user" else _CHANNEL
     raise InvalidInput(path + target, value, expected)
 
@@ -249,7 +249,8 @@ def _known(fields: Mapping[str, object], path: str, known: set[str]) -> None:
     for name in fields:
         if name not in known:
             expected = f"no other fields than {', '.join(sorted(known))}"
-            raise InvalidInput(f"{path}{show(name)[1:-1]}", fields[name], expected)
+            shown = ascii(name)[1:-1][:64]  # it may be anything, and of any length
+            raise InvalidInput(path + shown, fields[name], expected)
 
 
 def _int(text: str) -> int:
