@@ -49,7 +49,11 @@ class Running:
     def __init__(self, settings: Settings, gate: Gate, app: Flask) -> None:
         self.pid = os.getpid()
         self.broker = open_broker(settings.broker_url, settings.retention)
-        self.hub = Hub(self.broker)
+        try:
+            self.hub = Hub(self.broker)
+        except BaseException:
+            self.broker.close()
+            raise
         self.lot = Lot(self.hub.wheel, settings.buffer, settings.buffer_total, settings.heartbeat)
         self.census = Census(self.hub, self.broker.leases)
         self.context = Context(self.hub, self.lot, settings.heartbeat, Still(app, gate))

@@ -127,6 +127,7 @@ class Stream(Subscriber):
             page = context.hub.log.read(channels, cursor, upto=upto, max_bytes=context.page_bytes)
             lost += page.lost
             if outlet is None or outlet.closed:
+                context.hub.leave(self)  # it went before or while it joined
                 return page.cursor, lost
             with context.hub.lock:
                 if page.messages:

@@ -1,0 +1,184 @@
+"""The connections of a gunicorn worker: parked, given back, and let go at the end.
+
+What belongs here: when a connection changes hands, and the drain. What does not: who waits and why
+(``transports``), how it is lifted off gunicorn (``lifting``), the hooks (``worker``).
+
+How a client is parked. The outermost WSGI callable of the worker is wrapped once. A view that
+wants its client to wait leaves a ``Parkable`` on the connection and returns an ordinary empty
+response, so that every middleware, ``after_request`` and session sees an ordinary response. The
+wrapper takes its status and headers, lifts the socket off, hands both to the ``Parkable``, and
+raises ``StopIteration``, which gunicorn's async workers take as "this connection is done".
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Iterable
+from functools import partial
+from types import GeneratorType
+from typing import Any
+
+import gevent
+from gevent import Greenlet, getcurrent
+from gevent.event import Event
+from gevent.server import StreamServer
+
+from .extension import live_pushes
+from .handover import CONNECTION, Parkable
+from .lifting import Begun, Replayed, end_reading, head_of
+
+DRAIN_MARGIN = 3.0  # seconds before gunicorn's graceful_timeout by which a drain is over
+WATCH = 0.1  # seconds between looks at whether the worker is to end
+
+
+class Connection:
+    """One TCP connection, from accept to its end, across requests and parking."""
+
+    __slots__ = ("address", "busy", "client", "close", "listener", "waiting", "yard")
+
+    def __init__(self, yard: Yard, listener: Any, client: Any, address: Any) -> None:
+        self.yard, self.listener, self.client, self.address = yard, listener, client, address
+        self.busy = False  # a request is in progress
+        self.close = False  # ... and is the last one
+        self.waiting: Parkable | None = None
+
+    @property
+    def parks(self) -> bool:
+        """Whether its client can be parked now."""
+        return not self.yard.draining and not isinstance(self.client, ssl.SSLSocket)
+
+    def give_back(self, fd: int, early: bytes) -> None:
+        """Let gunicorn serve the next request of this connection; ``early`` was read already."""
+        self.waiting = None
+        self.yard.take_back(self, fd, early)
+
+
+class Yard:
+    """The connections of one gunicorn worker."""
+
+    def __init__(self, worker: Any) -> None:
+        self._worker = worker
+        self._app = worker.wsgi
+        self._handle = worker.handle
+        self._connections: dict[Greenlet, Connection] = {}
+        self.draining = False
+        self._drained = Event()
+        self._servers: list[StreamServer] = []
+        worker.wsgi = self.wsgi
+        worker.server_class = self._serve
+        gevent.spawn(self._watch)
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def _serve(self, listener: Any, *, spawn: Any, **options: Any) -> StreamServer:
+        """Make what accepts connections: gunicorn's own way, but known to us, so that a drain can
+        stop it at once; gunicorn does it up to a second later."""
+        tls = {"ssl_context": options["ssl_context"]} if "ssl_context" in options else {}
+        handle = partial(self.handle, listener)
+        server = StreamServer(listener, handle=handle, spawn=spawn, **tls)
+        if self._worker.cfg.workers > 1:
+            server.max_accept = 1
+        self._servers.append(server)
+        return server
+
+    # -- serving -------------------------------------------------------------------------------
+
+    def handle(self, listener: Any, client: Any, address: Any) -> None:
+        """Serve a connection: gunicorn's own way, with a note of who it is."""
+        me = getcurrent()
+        self._connections[me] = Connection(self, listener, client, address)
+        try:
+            self._handle(listener, client, address)
+        finally:
+            del self._connections[me]
+
+    def wsgi(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Call the app; park the client where the app asks for it."""
+        connection = self._connections.get(getcurrent())
+        if connection is None or connection.client is not environ.get("gunicorn.socket"):
+            return self._app(environ, start_response)  # type: ignore[no-any-return]
+        connection.waiting = None
+        environ[CONNECTION] = connection
+        body = environ["wsgi.input"]
+        result = self._app(environ, start_response)
+        if isinstance(result, GeneratorType):
+            # A middleware that is a generator runs the app at its first step only.
+            return Begun(result, lambda: self._finish(connection, body, result, start_response))
+        self._finish(connection, body, result, start_response)
+        return result  # type: ignore[no-any-return]
+
+    def _finish(self, connection: Connection, body: Any, result: Any, start: Any) -> None:
+        response = start.__self__  # gunicorn's Response, which has what the middlewares made of it
+        if connection.close:
+            response.force_close()
+        waiting, connection.waiting = connection.waiting, None
+        if waiting is None or not response.status.startswith("200"):
+            return  # nobody is to wait, or a middleware has answered something else
+        if hasattr(result, "close"):
+            result.close()
+        if body.read(1):  # the rest of a body would run as the next request
+            raise StopIteration
+        early = body.reader.unreader.take_buffered()
+        head = head_of(response)
+        fd = connection.client.detach()
+        waiting.park(connection, fd, early, head)
+        raise StopIteration
+
+    def take_back(self, connection: Connection, fd: int, early: bytes) -> None:
+        """Serve what comes next on ``fd`` in a new greenlet."""
+        client = Replayed(early, fd)
+        gevent.spawn(self._serve_returned, connection.listener, client, connection.address)
+
+    def _serve_returned(self, listener: Any, client: Any, address: Any) -> None:
+        try:
+            self.handle(listener, client, address)
+        finally:
+            client.close()
+
+    # -- ending --------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """Begin the drain when the worker is to end: its exit hook comes too late for that,
+        because idle connections keep gunicorn waiting until it kills the worker."""
+        while self._worker.alive:
+            gevent.sleep(WATCH)
+        self.draining = True
+        try:
+            self._drain()
+        finally:
+            self._drained.set()
+
+    def _drain(self) -> None:
+        deadline = time.monotonic() + max(1.0, self._worker.cfg.graceful_timeout - DRAIN_MARGIN)
+        for server in self._servers:
+            server.stop_accepting()
+        for connection in list(self._connections.values()):
+            if not connection.busy:
+                end_reading(connection.client)
+        pushes = live_pushes()
+        for push in pushes:
+            push.drain()
+        while time.monotonic() < deadline:
+            if not self._connections and not any(push.unsent for push in pushes):
+                return
+            self._worker.notify()
+            gevent.sleep(WATCH)
+
+    def wait_drained(self) -> None:
+        """Wait until the drain is over."""
+        while not self._drained.wait(1.0):
+            self._worker.notify()
+
+    def request_begins(self) -> None:
+        connection = self._connections.get(getcurrent())
+        if connection is not None:
+            connection.busy = True
+
+    def request_ends(self) -> None:
+        connection = self._connections.get(getcurrent())
+        if connection is not None:
+            connection.busy = False
+            if self.draining:
+                end_reading(connection.client)
