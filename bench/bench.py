@@ -1,0 +1,149 @@
+"""Measure pushapp beside a bare C sender and a plain flask-sock server, in one run.
+
+Each repetition takes the cases one after the other, and in each case the servers one after the
+other (A B C A B C), so that whatever the machine does meanwhile hits all of them alike. Records go
+to bench/results/ as JSON lines; the report is printed at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+import time
+from datetime import UTC, datetime
+from typing import TextIO
+
+from cases import CASES, FULL, QUICK, Case, Record
+from measure import setting
+from peers import BENCH, PEERS, Peer
+from processes import BenchError, allow_many_connections, build, cores
+from report import Results, render
+
+EXAMPLES = """\
+examples:
+  python bench/bench.py                              all of it, about 10 minutes
+  python bench/bench.py --quick                      once, shorter, about 2 minutes
+  python bench/bench.py --cases websocket-100,poll   some cases
+  python bench/bench.py --reps 5 --peers "C sender,pushapp"
+  python bench/report.py bench/results/RUN.jsonl > docs/benchmarks.md
+"""
+
+
+def _some(known: dict[str, object], text: str) -> list[object]:
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in known:
+            raise argparse.ArgumentTypeError(f"{name!r}: one of {', '.join(known)} is expected")
+    return [thing for name, thing in known.items() if name in names]
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r}: a number from 1 to 100 is expected")
+    return int(text)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").strip(),
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    cases: dict[str, object] = {case.name: case for case in CASES}
+    peers: dict[str, object] = {peer.name: peer for peer in PEERS}
+    parser.add_argument("--quick", action="store_true", help="one repetition, shorter phases")
+    parser.add_argument("--reps", type=_count, help="repetitions; 3, with --quick 1")
+    parser.add_argument(
+        "--cases", type=lambda text: _some(cases, text), default=CASES, help=", ".join(cases)
+    )
+    parser.add_argument(
+        "--peers", type=lambda text: _some(peers, text), default=PEERS, help=", ".join(peers)
+    )
+    parser.add_argument(
+        "--limit", type=_count, default=40, help="minutes, after which nothing new is begun; 40"
+    )
+    return parser.parse_args()
+
+
+def _summary(record: Record) -> str:
+    """Return what a line of progress says of a record: the raw figures, no verdict."""
+    parts = []
+    if "bytes_each" in record:
+        parts.append(f"{record['bytes_each'] / 1024:.2f} KiB each")
+    for count in ("busy_delivered", "busy_answers", "busy_confirmed"):
+        if record.get(count):
+            name = count.removeprefix("busy_")
+            parts.append(
+                f"{record[count]:,} {name}, CPU {record['busy_cpu'] / record[count] * 1e6:.2f} µs"
+            )
+            break
+    lost = record["busy_expected"] - record["busy_delivered"]
+    if lost or record["busy_repeated"]:
+        parts.append(f"LOST {lost}, REPEATED {record['busy_repeated']}")
+    return "; ".join([*parts, f"others {record['busy_others']:.2f} cores"])
+
+
+def _write(file: TextIO, record: Record) -> None:
+    file.write(json.dumps(record) + "\n")
+    file.flush()
+
+
+def _run(options: argparse.Namespace, file: TextIO) -> None:
+    repetitions = options.reps or (1 if options.quick else 3)
+    turns: list[tuple[int, Case, Peer]] = [
+        (repetition, case, peer)
+        for repetition in range(repetitions)
+        for case in options.cases
+        for peer in options.peers
+        if case.suits(peer)
+    ]
+    began = time.monotonic()
+    for place, (repetition, case, peer) in enumerate(turns, 1):
+        if time.monotonic() - began > options.limit * 60:
+            print(f"--limit: stopped after {place - 1} of {len(turns)}", flush=True)
+            return
+        which = {"case": case.name, "peer": peer.name, "repetition": repetition}
+        label = f"[{place}/{len(turns)}] {case.name}, {peer.name}"
+        try:
+            record = case.run(peer, QUICK if options.quick else FULL)
+        except BenchError as error:
+            _write(file, which | {"failure": str(error)})
+            print(f"{label}: NOT MEASURED: {error}", flush=True)
+            continue
+        _write(file, which | record)
+        print(f"{label}: {_summary(record)}", flush=True)
+
+
+def main() -> int:
+    options = _arguments()
+    try:
+        build()
+    except BenchError as error:
+        print(error, file=sys.stderr)
+        return 1
+    allow_many_connections()
+    server, load = cores()
+    if server == load:
+        print("one core only: server and load client share it, and every figure is too high")
+    now = datetime.now(UTC)
+    about = setting()
+    head = {
+        "command": shlex.join(["python", "bench/bench.py", *sys.argv[1:]]),
+        "date": f"{now:%Y-%m-%d %H:%M} UTC",
+        "setting": about,
+    }
+    path = BENCH / "results" / f"{now:%Y%m%d-%H%M%S}.jsonl"
+    path.parent.mkdir(exist_ok=True)
+    print("\n".join(f"{name}: {text}" for name, text in about.items()), flush=True)
+    with path.open("w") as file:
+        _write(file, head)
+        _run(options, file)
+    results = Results(path.read_text().splitlines())
+    print(f"\n{render(results)}\nrecords: bench/results/{path.name}")
+    return 0 if results.records else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

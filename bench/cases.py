@@ -1,0 +1,144 @@
+"""What is measured: each case runs at one fresh server and returns one flat record.
+
+What does not belong here: which server, how often, and what is made of the records.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from measure import cpu_seconds, machine_seconds, memory_bytes
+from peers import Peer
+from processes import LoadClient, Server
+
+Record = dict[str, Any]
+
+PACED_DELIVERIES = 5000  # a second, over all subscribers
+PUBLISHERS = 4  # messages under way at once, where the server is kept busy
+POLLERS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Seconds:
+    """How long each part lasts."""
+
+    paced: float
+    busy: float
+
+
+FULL = Seconds(paced=3.0, busy=2.5)
+QUICK = Seconds(paced=1.0, busy=0.7)
+
+
+def _timed(server: Server, load: LoadClient, command: str, seconds: float, **more: float) -> Record:
+    """Run a command of the load client; add what it cost the server, and who else was busy."""
+    pids, began = server.pids(), time.monotonic()
+    used, own = cpu_seconds(pids), cpu_seconds([load.pid])
+    machine, stolen = machine_seconds()
+    record = load.ask(command, seconds, **more)
+    spent = cpu_seconds(pids) - used
+    own = cpu_seconds([load.pid]) - own
+    machine_after, stolen_after = machine_seconds()
+    wall = time.monotonic() - began
+    others = max(0.0, machine_after - machine - spent - own) / wall
+    return record | {
+        "cpu": spent,
+        "others": round(others, 3),  # cores
+        "stolen": round((stolen_after - stolen) / wall, 3),  # cores
+    }
+
+
+def _warm_up(server: Server, transport: str) -> None:
+    """Let the server import, open and cache what its first subscribers and messages need."""
+    with LoadClient(server, transport, 10) as load:
+        load.connect(10)
+        load.ask("closed", 2.0, window=1, count=20)
+
+
+def _connect(server: Server, load: LoadClient, subscribers: int) -> Record:
+    """Connect all and let them rest: what each costs, and how much memory it holds."""
+    pids = server.pids()
+    memory, cpu = memory_bytes(pids), cpu_seconds(pids)
+    answer = load.connect(subscribers)
+    load.ask("rest", 0.3)
+    cpu = cpu_seconds(pids) - cpu
+    load.ask("rest", 0.7)
+    return {
+        "connect_us": cpu / subscribers * 1e6,
+        "connects_per_second": subscribers / answer["secs"],
+        "bytes_each": (memory_bytes(pids) - memory) / subscribers,
+    }
+
+
+def _prefixed(prefix: str, record: Record) -> Record:
+    return {f"{prefix}_{name}": value for name, value in record.items()}
+
+
+def _deliver(server: Server, seconds: Seconds, transport: str, subscribers: int) -> Record:
+    """One channel, everyone on it: at a pace, then as fast as the server can.
+
+    A long poller has to ask again before it can be handed the next message, so there at most one
+    message is under way.
+    """
+    window = 1 if transport == "longpoll" else PUBLISHERS
+    pace = max(1.0, PACED_DELIVERIES / subscribers)
+    _warm_up(server, transport)
+    with LoadClient(server, transport, subscribers, publishers=PUBLISHERS) as load:
+        connected = _connect(server, load, subscribers)
+        load.ask("closed", 5.0, window=1, count=3)
+        paced = _timed(server, load, "paced", seconds.paced, rate=pace)
+        busy = _timed(server, load, "closed", seconds.busy, window=window)
+    return connected | _prefixed("paced", paced) | _prefixed("busy", busy)
+
+
+def _publish(server: Server, seconds: Seconds, transport: str, subscribers: int) -> Record:
+    """Publish with nobody there."""
+    with LoadClient(server, transport, 0, publishers=PUBLISHERS) as load:
+        load.ask("closed", 0.3, window=PUBLISHERS)
+        busy = _timed(server, load, "closed", seconds.busy, window=PUBLISHERS)
+    return _prefixed("busy", busy)
+
+
+def _poll(server: Server, seconds: Seconds, transport: str, subscribers: int) -> Record:
+    """Ask again and again, on kept connections, and get an empty answer."""
+    with LoadClient(server, transport, subscribers) as load:
+        load.connect(subscribers)
+        load.ask("rest", 0.3)
+        busy = _timed(server, load, "rest", seconds.busy)
+    return _prefixed("busy", busy)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One thing to measure, at every peer that has the transport."""
+
+    name: str
+    transport: str
+    subscribers: int
+    measure: Callable[[Server, Seconds, str, int], Record]
+
+    def suits(self, peer: Peer) -> bool:
+        return self.transport in peer.endpoints
+
+    def run(self, peer: Peer, seconds: Seconds) -> Record:
+        """Start the peer, measure, end it.
+
+        Raises:
+            BenchError: it could not be measured.
+        """
+        with Server(peer) as server:
+            return self.measure(server, seconds, self.transport, self.subscribers)
+
+
+CASES = (
+    Case("websocket-5000", "websocket", 5000, _deliver),
+    Case("websocket-1000", "websocket", 1000, _deliver),
+    Case("websocket-100", "websocket", 100, _deliver),
+    Case("sse-1000", "sse", 1000, _deliver),
+    Case("longpoll-1000", "longpoll", 1000, _deliver),
+    Case("publish", "websocket", 0, _publish),
+    Case("poll", "poll", POLLERS, _poll),
+)

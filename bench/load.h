@@ -1,0 +1,91 @@
+/* The load client's parts and what they share.
+
+   load.c        options, the commands that come on standard input, the measured phases
+   stream.c      one TCP connection: open, send, read, close; reading an HTTP answer
+   subscriber.c  WebSocket, SSE and long-poll subscribers: what each has received, and when
+   publisher.c   HTTP publishers
+
+   Subscribers and publishers live in one thread of one process, so that a message's journey is
+   measured with one clock. */
+#ifndef LOAD_H
+#define LOAD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum transport { WEBSOCKET, SSE, LONGPOLL };
+
+struct options {
+    enum transport transport;
+    int port, subscribers, publishers;
+    const char *path;            /* of a subscription; a '%' stands for the long poll's cursor */
+    const char *ready;           /* text in the stream that says: subscribed; "": the handshake does */
+    const char *publish_path;
+    const char *publish_headers; /* whole lines, each with its CR LF */
+    const char *publish_body;    /* its '%' stands for the message */
+    int message_bytes;
+};
+
+/* What has happened since the phase began. */
+struct tally {
+    uint64_t began, last_delivery;                             /* ns */
+    uint64_t published, confirmed, refused;                    /* publish requests */
+    uint64_t expected, delivered, reordered, repeated, strays; /* messages at subscribers */
+    uint64_t answers, bad_answers;                             /* of a long poll or a poll */
+    uint64_t closed;                                           /* by the server */
+};
+
+enum role { SUBSCRIBER, PUBLISHER };
+enum stage { CLOSED, HANDSHAKE, OPEN };
+
+/* One connection, and what of its input could not be understood yet. */
+struct stream {
+    int fd;
+    enum role role;
+    enum stage stage;
+    char *rest;
+    int rest_length, rest_room;
+};
+
+struct answer {
+    int status;
+    const char *body;
+    int body_length, whole_length;
+    bool closes;
+};
+
+extern struct options options;
+extern struct tally tally;
+extern bool measuring;
+
+uint64_t now(void); /* ns, CLOCK_MONOTONIC */
+_Noreturn void give_up(const char *why);
+int fill(char *out, int room, const char *pattern, const char *value);
+void record_delay(uint64_t ns);
+
+void streams_start(void);
+bool streams_wait(int milliseconds); /* true: a command waits on standard input */
+bool stream_open(struct stream *stream);
+void stream_close(struct stream *stream);
+void stream_send(struct stream *stream, const char *bytes, int length);
+bool http_answer(const char *bytes, int length, struct answer *answer);
+
+/* Each takes what it understands and returns how many bytes that was; -1 ends the connection. */
+int subscriber_input(struct stream *stream, char *bytes, int length, uint64_t at);
+int publisher_input(struct stream *stream, char *bytes, int length);
+void subscriber_closed(struct stream *stream);
+void publisher_closed(struct stream *stream);
+
+void subscribers_start(void);
+void subscriber_connect(int index);
+void subscribers_stop(void);
+int subscribers_live(void);
+int subscribers_failed(void);
+
+void publishers_start(void);
+bool publish(void); /* false: every publisher waits for an answer */
+int64_t messages_written(void);
+bool publishers_wait(void);
+void publishers_stop(void);
+
+#endif

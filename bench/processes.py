@@ -1,0 +1,229 @@
+"""Building the C programs, and starting, pinning and ending servers and the load client.
+
+What does not belong here: what is measured (cases.py) and how CPU and memory are read (measure.py).
+Only what was started here is ever ended, each with the process group that was made for it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from measure import family
+from peers import BENCH, BUILD, Peer
+
+PROGRAMS = {
+    "load": ("load.c", "stream.c", "subscriber.c", "publisher.c"),
+    "sender": ("sender.c",),
+}
+FLAGS = ("-O2", "-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror")
+START_SECONDS = 20.0  # until a server listens
+STOP_SECONDS = 5.0  # between asking a server to end and ending it
+GRACE_SECONDS = 15.0  # for the load client, beyond what a command takes by itself
+OWN_SETTINGS = ("PUSH_", "REDIS_URL", "DYNO", "PORT", "BIND", "WEB_CONCURRENCY", "GUNICORN_")
+
+
+class BenchError(Exception):
+    """It cannot be measured; the text says why in one line."""
+
+
+def build() -> None:
+    """Compile the load client and the C sender into bench/build.
+
+    Raises:
+        BenchError: there is no gcc, or it refuses the sources.
+    """
+    if not shutil.which("gcc"):
+        raise BenchError("gcc is missing: install a C compiler (Debian: apt install gcc libc6-dev)")
+    BUILD.mkdir(exist_ok=True)
+    for program, sources in PROGRAMS.items():
+        # Under a name of its own first: a test and a bench may build at the same time.
+        unfinished = BUILD / f"{program}.{os.getpid()}"
+        command = ["gcc", *FLAGS, "-o", str(unfinished), *sources]
+        done = subprocess.run(command, cwd=BENCH, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise BenchError(f"{' '.join(command)}: {done.stderr.strip()}")
+        unfinished.replace(BUILD / program)
+
+
+def cores() -> tuple[int, int]:
+    """Return the core of the servers and that of the load client; one core serves for both."""
+    allowed = sorted(os.sched_getaffinity(0))
+    return allowed[0], allowed[-1]
+
+
+def allow_many_connections() -> None:
+    """Raise this process's limit of open files, which every server inherits."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _end(process: subprocess.Popen[bytes], wait: float) -> None:
+    """Ask the process to end; after `wait` seconds end it and all that it started."""
+    if process.poll() is None:
+        process.terminate()
+    try:
+        process.wait(wait)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)  # its own group: see start_new_session
+        process.wait()
+
+
+class Server:
+    """One running peer, on a free port of the loopback and a core of its own."""
+
+    def __init__(self, peer: Peer) -> None:
+        self.peer = peer
+        self.port = _free_port()
+        self._scratch = tempfile.TemporaryDirectory(prefix="bench-")
+        self._log = Path(self._scratch.name, "server.log")
+
+    def __enter__(self) -> Self:
+        fill = {"port": self.port, "scratch": self._scratch.name}
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(OWN_SETTINGS)}
+        own = {name: value.format(**fill) for name, value in self.peer.environment.items()}
+        core, _ = cores()
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                ["taskset", "-c", str(core), *(part.format(**fill) for part in self.peer.command)],
+                cwd=self.peer.directory,
+                env=inherited | own,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            self._wait_until_it_listens()
+        except BenchError:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        _end(self._process, STOP_SECONDS)
+        self._scratch.cleanup()
+
+    def _wait_until_it_listens(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self._process.poll() is None:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except ConnectionRefusedError:
+                time.sleep(0.05)
+        raise BenchError(f"{self.peer.name} does not start: {self.log()}")
+
+    def pids(self) -> list[int]:
+        return family(self._process.pid)
+
+    def log(self) -> str:
+        """Return the end of what the server has printed."""
+        return self._log.read_text("utf-8", "replace")[-2000:].strip()
+
+
+class LoadClient:
+    """The C load client: subscribers of one transport, and publishers, at one server."""
+
+    def __init__(
+        self, server: Server, transport: str, subscribers: int, *, publishers: int = 4
+    ) -> None:
+        peer = server.peer
+        endpoint = peer.endpoints[transport]
+        # A poll is a long poll that is answered at once.
+        wire = "longpoll" if transport == "poll" else transport
+        options = {
+            "transport": wire,
+            "port": server.port,
+            "subscribers": subscribers,
+            "publishers": publishers,
+            "path": endpoint.path,
+            "ready": endpoint.ready,
+            "publish-path": peer.publish_path,
+            "publish-body": peer.publish_body,
+            "publish-headers": "".join(f"{line}\r\n" for line in peer.publish_headers),
+        }
+        _, core = cores()
+        command = ["taskset", "-c", str(core), str(BUILD / "load")]
+        for name, value in options.items():
+            command += [f"--{name}", str(value)]
+        self._server = server
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        assert self._process.stdin and self._process.stdout
+        self._process.stdin.close()  # it ends by itself then
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            _end(self._process, STOP_SECONDS)
+        self._process.stdout.close()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def ask(self, command: str, seconds: float = 0.0, **arguments: float) -> dict[str, Any]:
+        """Run one command of load.c, which takes about `seconds`, and return its answer.
+
+        Raises:
+            BenchError: there is no answer.
+        """
+        assert self._process.stdin and self._process.stdout
+        words = [command, *(f"{name}={value:g}" for name, value in arguments.items())]
+        if seconds:
+            words.append(f"secs={seconds:g}")
+        self._process.stdin.write((" ".join(words) + "\n").encode())
+        self._process.stdin.flush()
+        limit = seconds + arguments.get("limit", 0.0) + GRACE_SECONDS
+        ready, _, _ = select.select([self._process.stdout], [], [], limit)
+        line = self._process.stdout.readline() if ready else b""
+        if not line:
+            raise BenchError(f"no answer to {words} at {self._server.peer.name}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def connect(self, subscribers: int) -> dict[str, Any]:
+        """Open all subscribers.
+
+        Raises:
+            BenchError: the server did not take them all.
+        """
+        answer = self.ask("connect", limit=60)
+        if answer["live"] != subscribers:
+            raise BenchError(
+                f"{self._server.peer.name}: {answer['live']} of {subscribers} subscribed; "
+                f"{self._server.log()}"
+            )
+        return answer

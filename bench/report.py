@@ -1,0 +1,278 @@
+"""From the records of one run to Markdown: medians, spread, ratios, targets, faults, noise.
+
+What belongs here: how a figure is worked out of what was measured. Nothing is measured here.
+Usage: python bench/report.py bench/results/RUN.jsonl > docs/benchmarks.md
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from cases import PACED_DELIVERIES, POLLERS, Record
+from peers import FLASK_SOCK, PEERS, PUSHAPP, SENDER
+
+Cases = dict[str, Record]  # by case: what one repetition measured at one peer
+Value = Callable[[Cases], float]
+
+KIB = 1024
+QUIET = 0.1  # cores that others may use before the report says that the machine was not quiet
+
+
+def _per_delivery(case: str, part: str) -> Value:
+    return lambda cases: float(cases[case][f"{part}_cpu"] / cases[case][f"{part}_delivered"] * 1e6)
+
+
+def _per_publish(cases: Cases) -> float:
+    return float(cases["publish"]["busy_cpu"] / cases["publish"]["busy_confirmed"] * 1e6)
+
+
+def _delivery_alone(case: str) -> Value:
+    """Less the requests that published, each at what it costs with nobody there."""
+
+    def value(cases: Cases) -> float:
+        record = cases[case]
+        requests = record["busy_published"] * _per_publish(cases) / record["busy_delivered"]
+        return float(_per_delivery(case, "busy")(cases) - requests)
+
+    return value
+
+
+def _field(case: str, name: str, unit: float = 1.0) -> Value:
+    return lambda cases: float(cases[case][name] / unit)
+
+
+def _per_answer(cases: Cases) -> float:
+    return float(cases["poll"]["busy_cpu"] / cases["poll"]["busy_answers"] * 1e6)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One row of a table."""
+
+    title: str
+    value: Value
+    digits: int = 2
+
+
+SIZES = (100, 1000, 5000)
+DELIVERY = tuple(
+    Figure(f"WebSocket, {n:,} subscribers", _per_delivery(f"websocket-{n}", "busy")) for n in SIZES
+) + (
+    Figure("SSE, 1,000 subscribers", _per_delivery("sse-1000", "busy")),
+    Figure(
+        "Long poll, 1,000 subscribers, asking again included",
+        _per_delivery("longpoll-1000", "busy"),
+    ),
+)
+ALONE = tuple(
+    Figure(f"WebSocket, {n:,} subscribers", _delivery_alone(f"websocket-{n}")) for n in SIZES
+) + (Figure("SSE, 1,000 subscribers", _delivery_alone("sse-1000")),)
+PACED = tuple(
+    Figure(f"{label}, {unit}", value, digits)
+    for label, case in (
+        *((f"WebSocket, {n:,} subscribers", f"websocket-{n}") for n in SIZES),
+        ("SSE, 1,000 subscribers", "sse-1000"),
+        ("Long poll, 1,000 subscribers", "longpoll-1000"),
+    )
+    for unit, value, digits in (
+        ("CPU µs", _per_delivery(case, "paced"), 2),
+        ("delay p50 ms", _field(case, "paced_p50_ms"), 1),
+        ("delay p99 ms", _field(case, "paced_p99_ms"), 1),
+    )
+)
+REQUESTS = (
+    Figure("a publish with nobody there", _per_publish, 1),
+    Figure("an empty poll", _per_answer, 1),
+    Figure("a WebSocket's connect, of 5,000", _field("websocket-5000", "connect_us"), 1),
+    Figure("an SSE stream's connect, of 1,000", _field("sse-1000", "connect_us"), 1),
+)
+MEMORY = (
+    Figure("an idle WebSocket, of 5,000", _field("websocket-5000", "bytes_each", KIB)),
+    Figure("an idle SSE stream, of 1,000", _field("sse-1000", "bytes_each", KIB)),
+    Figure("a waiting long poll, of 1,000", _field("longpoll-1000", "bytes_each", KIB)),
+)
+
+
+class Results:
+    """The records of one run."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self.head, *records = map(json.loads, lines)
+        self.failures = [record for record in records if "failure" in record]
+        self.records = [record for record in records if "failure" not in record]
+        self._by_peer: dict[tuple[str, int], Cases] = {}
+        for record in self.records:
+            cases = self._by_peer.setdefault((record["peer"], record["repetition"]), {})
+            cases[record["case"]] = record
+        self.repetitions = 1 + max((record["repetition"] for record in records), default=0)
+
+    def values(self, peer: str, value: Value) -> list[float | None]:
+        """Return the figure of each repetition; None where it was not measured."""
+        return [self._one(peer, n, value) for n in range(self.repetitions)]
+
+    def _one(self, peer: str, repetition: int, value: Value) -> float | None:
+        try:
+            return value(self._by_peer[peer, repetition])
+        except (KeyError, ZeroDivisionError):  # not measured, or nothing came
+            return None
+
+    def ratios(self, peer: str, other: str, value: Value) -> list[float | None]:
+        """Return the ratio of each repetition: what slows the machine slows both."""
+        pairs = zip(self.values(peer, value), self.values(other, value), strict=True)
+        return [a / b if a is not None and b else None for a, b in pairs]
+
+
+def _cell(values: Sequence[float | None], digits: int) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return "–"
+    text = f"{median(known):.{digits}f}"
+    return text if len(known) == 1 else f"{text} ({min(known):.{digits}f}–{max(known):.{digits}f})"
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---", *("--:" for _ in header[1:])], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _figures(results: Results, unit: str, figures: Sequence[Figure]) -> str:
+    header = [unit, *(peer.name for peer in PEERS), "pushapp ÷ C sender", "pushapp ÷ flask-sock"]
+    rows = []
+    for figure in figures:
+        cells = [_cell(results.values(peer.name, figure.value), figure.digits) for peer in PEERS]
+        for other in (SENDER, FLASK_SOCK):
+            cells.append(_cell(results.ratios(PUSHAPP.name, other.name, figure.value), 2))
+        rows.append([figure.title, *cells])
+    return _table(header, rows)
+
+
+def _targets(results: Results) -> str:
+    idle, _, waiting = MEMORY
+    rows = []
+    for title, limit, values, unit in (
+        ("idle WebSocket, of 5,000", 2.0, results.values(PUSHAPP.name, idle.value), " KiB"),
+        ("waiting long poll, of 1,000", 3.0, results.values(PUSHAPP.name, waiting.value), " KiB"),
+        *(
+            (f"CPU per delivery ÷ C sender's, {figure.title}", 1.3, ratios, " ×")
+            for figure in DELIVERY[: len(SIZES)]
+            for ratios in [results.ratios(PUSHAPP.name, SENDER.name, figure.value)]
+        ),
+    ):
+        known = [value for value in values if value is not None]
+        met = "–" if not known else "yes" if median(known) <= limit else "no"
+        rows.append([title, f"at most {limit}{unit}", f"{_cell(values, 2)}{unit}", met])
+    return _table(["pushapp", "target", "measured", "met"], rows)
+
+
+def _faults(results: Results) -> str:
+    def total(peer: str, *names: str) -> int:
+        return sum(
+            record.get(f"{part}_{name}", 0)
+            for record in results.records
+            if record["peer"] == peer
+            for part in ("paced", "busy")
+            for name in names
+        )
+
+    rows = []
+    for peer in PEERS:
+        delivered = total(peer.name, "delivered")
+        lost = total(peer.name, "expected") - delivered
+        bad = total(peer.name, "refused", "bad_answers")
+        counts = (delivered, lost, total(peer.name, "repeated"), bad, total(peer.name, "closed"))
+        rows.append([peer.name, *(f"{count:,}" for count in counts)])
+    return _table(["", "delivered", "lost", "repeated", "refused", "connections lost"], rows)
+
+
+def _noise(results: Results) -> str:
+    names = [name for part in ("paced", "busy") for name in (f"{part}_others", f"{part}_stolen")]
+    others = [r[name] for r in results.records for name in names[::2] if name in r] or [0.0]
+    stolen = [r[name] for r in results.records for name in names[1::2] if name in r] or [0.0]
+    verdict = "quiet" if median(others) < QUIET else "NOT QUIET: others were at work on it"
+    return (
+        f"The machine was {verdict}. While something was measured, other processes used "
+        f"{median(others):.2f} cores (median; at most {max(others):.2f}), and the machine's own "
+        f"host took away {median(stolen):.2f} (at most {max(stolen):.2f}).\n"
+    )
+
+
+def render(results: Results) -> str:
+    """Return the whole report as Markdown."""
+    setting = "".join(f"- {name}: {text}\n" for name, text in results.head["setting"].items())
+    failures = "".join(
+        f"- **not measured**: {failure['case']}, {failure['peer']}, "
+        f"repetition {failure['repetition']}: {failure['failure']}\n"
+        for failure in results.failures
+    )
+    cases = len({record["case"] for record in results.records})
+    return f"""# Measured
+
+`{results.head["command"]}`, {results.head["date"]}.
+Cases: {cases}, in turns (case by case, server after server); repetitions: {results.repetitions}.
+Each figure is the median of the repetitions (smallest–largest); a ratio is the median of each
+repetition's own ratio.
+
+{setting}{failures}
+{_noise(results)}
+## Targets
+
+{_targets(results)}
+## CPU per delivery, kept busy
+
+CPU microseconds of the server, all threads of all its processes, divided by deliveries. Four
+publishers, at most four messages (long poll: one) not yet delivered to everyone. **Everything is in
+it**, the HTTP request that published the message too: shared by few subscribers, it weighs more.
+
+{_figures(results, "µs", DELIVERY)}
+The same less the publish requests, each taken as what a publish costs with nobody there:
+
+{_figures(results, "µs", ALONE)}
+## At a steady {PACED_DELIVERIES:,} deliveries a second
+
+So many messages a second as make {PACED_DELIVERIES:,} deliveries over all subscribers. The delay
+is from publishing to reading, over all subscribers of a message, on one clock.
+
+{_figures(results, "", PACED)}
+## CPU of a request, µs
+
+{POLLERS} pollers on kept connections; four publishers on kept connections.
+
+{_figures(results, "µs", REQUESTS)}
+## Memory of a client that waits, KiB
+
+Proportional set size of the server's processes, after less before, divided by clients, on a fresh
+server that has had ten clients and twenty messages. Socket buffers are the kernel's and not in it.
+
+{_figures(results, "KiB", MEMORY)}
+## What went wrong
+
+{_faults(results)}
+## How it is measured
+
+- One core for the server, another for the load client, which is a C program of one thread that
+  opens all subscribers and publishes over HTTP; 128 bytes a message, one channel. It never sleeps
+  while measuring, so that no server pays for waking it.
+- Every case starts a fresh server: one process that serves, no other settings than `bench/peers.py`
+  shows. pushapp's log is an SQLite file on this machine's disk with its default settings.
+- The kernel charges the receiving half of the loopback to whoever sends: the same for all.
+- *C sender* (`bench/sender.c`) is no push server: one `send()` for each subscriber, no log, nothing
+  kept, nothing recovered. It is the floor.
+- *flask-sock* (`bench/flask_sock_peer.py`) is what one writes with flask-sock and gevent in an
+  afternoon. It keeps messages in a list. The load client offers no compression; browsers do, and
+  flask-sock then needs more CPU and memory than shown here.
+"""
+
+
+def main(arguments: list[str]) -> None:
+    if len(arguments) != 1:
+        sys.exit("usage: python bench/report.py bench/results/RUN.jsonl")
+    print(render(Results(Path(arguments[0]).read_text().splitlines())), end="")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

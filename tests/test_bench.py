@@ -1,0 +1,168 @@
+"""The bench counts truly: what it says was delivered was, and what went wrong is told.
+
+Nothing here asserts a speed.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "bench"))
+from peers import FLASK_SOCK, PUSHAPP, SENDER, Peer  # noqa: E402
+from processes import LoadClient, Server, build  # noqa: E402
+from report import Results, render  # noqa: E402
+
+TIMEOUT = 30.0  # seconds; only a failure takes them
+SUBSCRIBERS, MESSAGES = 20, 50
+
+needs_gcc = pytest.mark.skipif(not shutil.which("gcc"), reason="the bench is written in C: no gcc")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _built() -> None:
+    if shutil.which("gcc"):
+        build()
+
+
+@needs_gcc
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    ("peer", "transport"),
+    [
+        (peer, transport)
+        for peer in (SENDER, FLASK_SOCK, PUSHAPP)
+        for transport in ("websocket", "sse", "longpoll")
+        if transport in peer.endpoints
+    ],
+    ids=lambda value: value.name if isinstance(value, Peer) else value,
+)
+def test_everyone_gets_every_message_once_and_in_order(peer: Peer, transport: str) -> None:
+    """A single publisher that waits for each answer: nothing lost, repeated or overtaken."""
+    with Server(peer) as server, LoadClient(server, transport, SUBSCRIBERS, publishers=1) as load:
+        load.connect(SUBSCRIBERS)
+        told = load.ask("closed", TIMEOUT, window=1, count=MESSAGES)
+    assert told["published"] == told["confirmed"] == MESSAGES
+    assert told["delivered"] == told["expected"] == SUBSCRIBERS * MESSAGES
+    faults = ("repeated", "reordered", "strays", "refused", "closed", "bad_answers")
+    assert {name: told[name] for name in faults} == dict.fromkeys(faults, 0)
+
+
+class FaultyServer:
+    """Spoils what it hands to its one subscriber: one twice, one never, two in the wrong order."""
+
+    peer = SENDER
+    spoilt = ((0,), (1, 1), (), (), (4, 3))  # which messages follow each publish
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(TIMEOUT)
+        self.port: int = self._listener.getsockname()[1]
+        self._connections: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def log(self) -> str:
+        return ""
+
+    def join(self) -> None:
+        self._thread.join(TIMEOUT)
+        for connection in (self._listener, *self._connections):
+            connection.close()
+        assert not self._thread.is_alive()
+
+    def _serve(self) -> None:
+        subscriber = self._accept()
+        subscriber.recv(4096)
+        # RFC 6455 section 1.3: the answer to the key that the load client sends
+        subscriber.sendall(
+            b"HTTP/1.1 101 Switching Protocols\r\n"
+            b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+        )
+        self._spoil(subscriber, self._accept())
+
+    def _accept(self) -> socket.socket:
+        connection, _ = self._listener.accept()
+        connection.settimeout(TIMEOUT)
+        self._connections.append(connection)
+        return connection
+
+    def _spoil(self, subscriber: socket.socket, publisher: socket.socket) -> None:
+        messages = []
+        for numbers in self.spoilt:
+            messages.append(publisher.recv(65536).partition(b"\r\n\r\n")[2])
+            for number in numbers:
+                frame = b"\x81\x7e" + len(messages[number]).to_bytes(2) + messages[number]
+                subscriber.sendall(frame)
+            publisher.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+
+@pytest.fixture
+def faulty_server() -> Iterator[FaultyServer]:
+    server = FaultyServer()
+    yield server
+    server.join()
+
+
+@needs_gcc
+def test_a_loss_a_repetition_and_a_wrong_order_are_counted(faulty_server: FaultyServer) -> None:
+    """The load client is no yes-man: it tells each kind of fault from the others."""
+    count = len(faulty_server.spoilt)
+    with LoadClient(faulty_server, "websocket", 1, publishers=1) as load:
+        load.connect(1)
+        told = load.ask("closed", TIMEOUT, window=count, count=count, drain=0.2)
+    assert (told["expected"], told["delivered"]) == (count, count - 1)
+    assert (told["repeated"], told["reordered"]) == (1, 1)
+
+
+def _record(peer: Peer, repetition: int, cpu: float, **changed: Any) -> str:
+    record = {
+        "case": "websocket-1000",
+        "peer": peer.name,
+        "repetition": repetition,
+        "busy_cpu": cpu,
+        "busy_delivered": 1_000_000,
+        "busy_expected": 1_000_000,
+        "busy_others": 0.01,
+        "busy_stolen": 0.0,
+    }
+    return json.dumps(record | changed)
+
+
+def _report(*records: str) -> str:
+    head = {"command": "bench", "date": "today", "setting": {"machine": "a machine"}}
+    return render(Results([json.dumps(head), *records]))
+
+
+def test_a_ratio_is_taken_within_a_repetition() -> None:
+    """A machine that is twice as slow in one repetition changes no ratio."""
+    report = _report(
+        *(_record(SENDER, 0, 2.0), _record(PUSHAPP, 0, 2.4)),
+        *(_record(SENDER, 1, 4.0), _record(PUSHAPP, 1, 4.8)),
+    )
+    assert "1.20 (1.20–1.20) × | yes |" in report
+
+
+def test_a_missed_target_is_said_to_be_missed() -> None:
+    """The verdict is that of the figures."""
+    assert "1.50 × | no |" in _report(_record(SENDER, 0, 2.0), _record(PUSHAPP, 0, 3.0))
+
+
+def test_losses_failures_and_a_busy_machine_are_in_the_report() -> None:
+    """What spoils a figure stands beside it."""
+    failure = {"case": "poll", "peer": PUSHAPP.name, "repetition": 0, "failure": "no answer"}
+    report = _report(
+        _record(PUSHAPP, 0, 2.0, busy_delivered=999_990, busy_repeated=7, busy_others=0.8),
+        json.dumps(failure),
+    )
+    assert f"| {PUSHAPP.name} | 999,990 | 10 | 7 |" in report
+    assert "**not measured**: poll, pushapp, repetition 0: no answer" in report
+    assert "NOT QUIET" in report
