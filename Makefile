@@ -28,10 +28,11 @@ bench: $(STAMP) ## measure memory and CPU (needs a C compiler)
 clean: ## remove what was made, but not var/
 	rm -rf $(VENV) build dist *.egg-info bench/build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-$(STAMP): requirements.txt requirements-dev.txt
+$(STAMP): requirements.txt requirements-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "pushapp needs Python 3.11 or newer; make PYTHON=/path/to/it" >&2; exit 1; }
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV) || \
 		{ echo "python3 -m venv does not work here; on Debian: apt-get install python3-venv" >&2; exit 1; }
 	$(VENV)/bin/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt
+	$(VENV)/bin/python -m pip install -q --disable-pip-version-check --no-deps -e .
 	@touch $@
