@@ -50,6 +50,32 @@ def test_while_the_file_is_locked_a_publish_is_refused_and_reading_goes_on(
     assert [client.data(2) for client in clients] == [["before", "after"]] * 4
 
 
+def test_a_program_that_opens_and_closes_the_file_takes_nothing_with_it(
+    make_server: Callable[..., Server], channel: str
+) -> None:
+    """SQLite takes the write-ahead log away with the last connection that holds its locks.
+
+    So the workers must hold theirs: else what they acknowledge from then on is in a file that is
+    deleted, and gone when they are killed.
+    """
+    server = make_server()
+    for pid in server.workers():  # each has connections to read and to write with
+        with server.only(pid):
+            server.publish(channel, "before")
+    visitor = sqlite3.connect(server.database)
+    visitor.execute("SELECT count(*) FROM message").fetchone()
+    visitor.close()
+    for pid in server.workers():
+        with server.only(pid):
+            server.publish(channel, "after")
+
+    server.kill()
+    server.start()
+
+    history = server.look(f"/push/channels/{channel}/history")["messages"]
+    assert [m["data"] for m in history] == ["before", "before", "after", "after"]
+
+
 def test_on_a_full_disk_a_publish_is_refused_and_reading_goes_on(
     make_server: Callable[..., Server], connect: Callable[..., Client], channel: str
 ) -> None:

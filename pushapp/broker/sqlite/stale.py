@@ -44,7 +44,10 @@ def inode_of(path: str) -> int:
 def open_place(path: str, folder: str) -> int:
     """Return the inode number of the file at ``path``, made empty where there is none; what another
     file has left beside it is gone then. To be called with the lock held."""
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644))
+    if not inode_of(path):
+        # Never a file that is there: closing it would drop the locks that this process's other
+        # connections hold on it (POSIX), and the next to leave would take the -wal away from them.
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644))
     inode = inode_of(path)
     note = Path(folder, _NOTE)
     known = note.read_text() if note.exists() else ""
