@@ -107,9 +107,9 @@ class LogFile:
         raise self.locked()
 
     def _snapshot(self, read: Callable[[sqlite3.Cursor, Meta], T]) -> T:
-        link = self._reader = self._current(self._reader)
+        old, self._reader = self._reader, None  # until it is known to be usable again
+        link = self._current(old)
         seen = self._seen  # taken before the snapshot, which cannot be older then
-        self._reader = None  # until it is known to be usable again
         try:
             link.cursor.execute("BEGIN")
             meta = Meta(*link.cursor.execute(_META).fetchone())
@@ -136,7 +136,8 @@ class LogFile:
             Busy: nothing was written: the file is locked, or was replaced meanwhile.
             LogUnavailable: nothing was written: the file is not usable.
         """
-        link = self._writer = self._current(self._writer)
+        old, self._writer = self._writer, None  # closed where another file is at the path
+        link = self._writer = self._current(old)
         seen = self._seen
 
         def attempt() -> Tx:
