@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 
+from ...errors import LogUnavailable
 from ...message import Cursor, Loss
 from ..interface import PAGE_BYTES, PAGE_MESSAGES, Page
 from .file import LogFile, Meta
@@ -54,10 +55,16 @@ class SqliteFollower:
             self._watched.discard(channel)
 
     def next(self, timeout: float) -> Page:
-        start = self.position
+        start, trouble = self.position, None
+        try:
+            self._chores()  # before reading, or they would never come while there is always news
+        except LogUnavailable as error:
+            trouble = error
         page = self._move()
         if page.cursor != start or self._closed:
             return page
+        if trouble is not None:
+            raise trouble
         self._waits = True
         try:
             self._bell.wait(min(timeout, LOOK, self._until_due()))
@@ -66,10 +73,13 @@ class SqliteFollower:
         if self._closed:
             self._bell.close()  # ``close`` leaves it to us: it was in use
             return page
+        self._chores()
+        return self._move()
+
+    def _chores(self) -> None:
         if self._until_due() <= 0:
             self._fire()
         self._upkeep()
-        return self._move()
 
     def _move(self) -> Page:
         """Return what is new, and go there."""

@@ -23,6 +23,7 @@ FORGET = 86400.0  # seconds that a channel with nothing in it is remembered
 CONTROL_TTL = 60.0  # seconds that orders are kept
 _CHANNELS = 50  # looked at in one transaction
 _MESSAGES = 500  # of one channel removed in one transaction
+_TOO_LARGE = 16 << 20  # bytes of a WAL that others keep from being moved whole
 _WAL = 4 << 20  # bytes of the WAL after which it is moved into the file
 
 
@@ -124,7 +125,11 @@ class Upkeep:
         connection = sqlite3.connect(self._file.path, timeout=0, isolation_level=None)
         try:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-        except sqlite3.OperationalError:
+            if os.stat(f"{self._file.path}-wal").st_size > _TOO_LARGE:
+                # writers that never pause keep it from starting over: let them wait once
+                connection.execute("PRAGMA busy_timeout = 100")  # ms; this is no greenlet
+                connection.execute("PRAGMA wal_checkpoint(RESTART)")
+        except (sqlite3.OperationalError, FileNotFoundError):
             return  # somebody else is at it, or will say what is wrong with the file
         finally:
             connection.close()

@@ -39,7 +39,7 @@ class Folder:
         """Wake everybody; never waits."""
         changed = os.fstat(self._fd).st_mtime_ns
         if changed != self._changed:
-            self._names = [n for n in os.listdir(self._path) if n.endswith(_SUFFIX)]
+            self._names = [n for n in os.listdir(self._fd) if n.endswith(_SUFFIX)]
             # a change within the same tick of the file system's clock would not show
             settled = time.time_ns() - changed > _SETTLED
             self._changed = changed if settled else -1
@@ -50,11 +50,11 @@ class Folder:
         """Wake one; where nobody listens any more, its socket is cleared away."""
         try:
             self._sender.sendto(b"!", self.address(name))
-        except (BlockingIOError, FileNotFoundError):
-            return  # it has rings enough to wake up from, or it has just gone
         except ConnectionRefusedError:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 os.unlink(self.address(name))
+        except OSError:
+            return  # rung enough, gone, or another user's: it looks for itself within a second
 
     def close(self) -> None:
         """Let go of it."""

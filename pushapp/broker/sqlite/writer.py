@@ -74,32 +74,53 @@ class Writer:
         with self._lock:
             self._waiting.append(job)
             leads, self._led = not self._led, True
-        if not leads:
-            job.turn.wait()
-        if not job.done:
-            self._lead()
+        try:
+            if not leads:
+                job.turn.wait()
+            if not job.done:
+                self._lead(job)
+        except BaseException:  # a greenlet may be killed wherever it waits
+            self._leave(job)
+            raise
         if job.error is not None:
             raise job.error
         return cast(T, job.result)
 
-    def _lead(self) -> None:
-        time.sleep(0)  # who is ready to publish just now joins this transaction
+    def _leave(self, job: _Job[Any]) -> None:
+        """Take out a job that nobody waits for; if it was to lead, let the next one do so."""
+        with self._lock:
+            if job in self._waiting:
+                self._waiting.remove(job)
+        if job.turn.is_set() and not job.done:
+            self._hand_on()
+
+    def _hand_on(self) -> None:
+        with self._lock:
+            following = self._waiting[0] if self._waiting else None
+            self._led = following is not None
+        if following is not None:
+            following.turn.set()
+
+    def _lead(self, own: _Job[Any]) -> None:
         batch: list[_Job[Any]] = []
         try:
+            time.sleep(0)  # who is ready to publish just now joins this transaction
             self._commit(batch)
         except Exception as error:
             for job in batch:
                 if not job.unfit:
                     job.error = error
+        except BaseException:  # killed while it waited for the file: nothing was written
+            with self._lock:
+                self._waiting[:0] = batch
+                self._waiting = [job for job in self._waiting if job is not own]
+            own.done = True  # it has handed on already
+            self._hand_on()
+            raise
         for job in batch:
             job.done = True
-        with self._lock:
-            following = next((job for job in self._waiting), None)
-            self._led = following is not None
-        for job in batch:
             job.turn.set()
-        if following is not None:
-            following.turn.set()
+        self._hand_on()
 
     def _commit(self, batch: list[_Job[Any]]) -> None:
         def work(tx: Tx) -> None:
