@@ -25,7 +25,19 @@ if TYPE_CHECKING:
     from flask import Flask
     from flask.testing import FlaskClient
 
+    from .broker.interface import Log
     from .testing_clients import PushClient
+
+_MOST = 1000  # messages of a channel, or channels, that are read at a time
+_BYTES = 1 << 30  # of a channel: a test reads all of it
+
+
+class Refused(Exception):
+    """The app did not take the client; ``problem`` is what it said (RFC 9457)."""
+
+    def __init__(self, status: int, problem: dict[str, Any]) -> None:
+        super().__init__(f"{status} {problem.get('title')}: {problem.get('detail')}")
+        self.status, self.problem = status, problem
 
 
 @pytest.fixture
@@ -52,26 +64,36 @@ class Published:
     def __init__(self, url: str) -> None:
         self._url = url
 
-    def messages(self, channel: str) -> list[dict[str, Any]]:
-        """Return the messages of ``channel``, oldest first."""
+    def messages(self, channel: str | None = None) -> list[dict[str, Any]]:
+        """Return the messages of ``channel``, or of all channels, oldest first."""
         from .broker import open_broker
         from .settings import Settings
 
         broker = open_broker(self._url, Settings().retention)
         try:
-            found, _ = broker.log.history(channel, 1000)
+            names = [channel] if channel is not None else _names(broker.log)
+            kept = [
+                m for name in names for m in broker.log.history(name, _MOST, max_bytes=_BYTES)[0]
+            ]
         finally:
             broker.close()
-        return [json.loads(message.body()) for message in found]
+        return [json.loads(m.body()) for m in sorted(kept, key=lambda m: m.n)]
 
-    def data(self, channel: str) -> list[Any]:
-        """Return what the messages of ``channel`` hold, oldest first."""
+    def data(self, channel: str | None = None) -> list[Any]:
+        """Return what the messages of ``channel``, or of all channels, hold, oldest first."""
         return [message.get("data") for message in self.messages(channel)]
+
+
+def _names(log: Log) -> list[str]:
+    names: list[str] = []
+    while found := log.channels(after=names[-1] if names else "", limit=_MOST):
+        names += [info.channel for info in found]
+    return names
 
 
 @pytest.fixture
 def push_published(push_log: str) -> Published:
-    """What was published: ``.data(channel)``, ``.messages(channel)``."""
+    """What was published: ``.data()`` and ``.messages()``, of one channel or of all."""
     return Published(push_log)
 
 

@@ -13,6 +13,7 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -20,6 +21,7 @@ from urllib.parse import urlencode
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import CloseConnection, TextMessage
 
+from .testing import Refused
 from .transports.sse import Sse
 
 if TYPE_CHECKING:
@@ -84,6 +86,25 @@ class Stream:
     def close(self) -> None:
         """End it; idempotent."""
 
+    def begin(self) -> None:
+        """Wait until it is live.
+
+        Raises:
+            Refused: the app does not let it listen.
+            TimeoutError: it did not come so far.
+        """
+        try:
+            self.wait_for("live")
+        except EOFError:
+            self.close()
+            for event in self.events:
+                if event["type"] == "error":
+                    raise Refused(event["status"], event) from None
+            raise
+        except TimeoutError:
+            self.close()
+            raise
+
     def __enter__(self) -> Stream:
         return self
 
@@ -113,8 +134,9 @@ class _Sse(Stream):
 
     def close(self) -> None:
         # at the server's end: the response is being read in another thread
+        ours = [event["connection"] for event in self.events if event["type"] == "welcome"]
         for subscriber in self._push.hub.subscribers():
-            if isinstance(subscriber, Sse) and subscriber.id == self.events[0]["connection"]:
+            if isinstance(subscriber, Sse) and subscriber.id in ours:
                 subscriber.hang_up()
         self._pump.join(TIMEOUT)
         self._response.close()
@@ -133,24 +155,36 @@ class _WebSocket(Stream):
             "Sec-WebSocket-Key": key,
             **headers,
         }
-        self.refused: Any = None  # the response, where the handshake was refused
+        self._answer: Any = None  # the response, where there was no handshake
 
         def serve() -> None:
             with theirs:
                 environ = {"werkzeug.socket": theirs}
-                response = client.get(path, headers=headers, environ_overrides=environ)
-                if response.status_code != 200:
-                    self.refused = response
+                self._answer = client.get(path, headers=headers, environ_overrides=environ)
 
         self._server = threading.Thread(target=serve, daemon=True)
         self._server.start()
         self._pump = threading.Thread(target=self._read, daemon=True)
         self._pump.start()
 
+    def begin(self) -> None:
+        try:
+            super().begin()
+        except EOFError:
+            if self._answer is not None and self._answer.status_code >= 400:
+                raise _refusal(self._answer) from None
+            raise
+
+    def _receive(self) -> bytes:
+        try:
+            return self._socket.recv(65536)
+        except OSError:
+            return b""  # closed with something unread, at either end
+
     def _read(self) -> None:
         head = b""
         while b"\r\n\r\n" not in head:
-            data = self._socket.recv(65536)
+            data = self._receive()
             if not data:
                 self._frames.put(None)
                 return
@@ -169,7 +203,7 @@ class _WebSocket(Stream):
                 elif isinstance(event, CloseConnection):
                     closing = {"type": "close", "code": event.code, "reason": event.reason}
                     self._frames.put(closing)
-            data = self._socket.recv(65536)
+            data = self._receive()
             if not data:
                 self._frames.put(None)
                 return
@@ -179,20 +213,25 @@ class _WebSocket(Stream):
         self._socket.sendall(self._frame.send(TextMessage(json.dumps(op))))
 
     def close(self) -> None:
-        try:
+        with suppress(OSError):  # the other end, or an earlier close, has been faster
             self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return  # it has ended already
         self._pump.join(TIMEOUT)
         self._server.join(TIMEOUT)
         self._socket.close()
 
 
 class PushClient:
-    """A client for each transport, over Flask's test client: its cookies are sent along."""
+    """A client for each transport, over Flask's test client: its cookies are sent along.
+
+    Each method raises ``Refused`` where the app does not let it listen.
+    """
 
     def __init__(self, client: FlaskClient) -> None:
-        self._client = client
+        # A twin with the same cookie jar: the one that was given may be within its own ``with``,
+        # and keeps request contexts then that a thread beside it must not touch.
+        self._client = client.application.test_client()
+        self._client._cookies = client._cookies
+        self._client.environ_base = client.environ_base
         self._push: Push = client.application.extensions["push"]
         self._prefix = self._push.settings.prefix
 
@@ -209,9 +248,10 @@ class PushClient:
         response = self._client.get(
             f"{self._prefix}/sse", query_string=_query(channels, cursor, more), buffered=False
         )
-        assert response.status_code == 200, response.get_data(as_text=True)
+        if response.status_code != 200:
+            raise _refusal(response)
         stream = _Sse(response, self._push)
-        stream.wait_for("live")
+        stream.begin()
         return stream
 
     def websocket(
@@ -221,21 +261,22 @@ class PushClient:
         headers: dict[str, str] | None = None,
         **more: Any,
     ) -> _WebSocket:
-        """Open a WebSocket; it is live when this returns.
-
-        Raises:
-            EOFError: it was refused.
-        """
+        """Open a WebSocket; it is live when this returns."""
         path = f"{self._prefix}/ws?{urlencode(_query(channels, cursor, more))}"
         stream = _WebSocket(self._client, path, headers or {})
-        stream.wait_for("live")
+        stream.begin()
         return stream
 
     def _ask(self, how: str, channels: Sequence[str], cursor: str | None, more: Any) -> Any:
         query = _query(channels, cursor, more)
         response = self._client.get(f"{self._prefix}/{how}", query_string=query)
-        assert response.status_code == 200, response.get_data(as_text=True)
+        if response.status_code != 200:
+            raise _refusal(response)
         return response.get_json()
+
+
+def _refusal(response: Any) -> Refused:
+    return Refused(response.status_code, response.get_json(force=True, silent=True) or {})
 
 
 def _query(channels: Sequence[str], cursor: str | None, more: dict[str, Any]) -> dict[str, str]:

@@ -14,6 +14,7 @@ import gevent.monkey
 import pytest
 
 from pushapp import Push
+from pushapp.testing import Refused
 
 
 @pytest.fixture
@@ -58,6 +59,23 @@ def test_a_stream_gets_what_the_app_publishes(push_client, push_published, ann, 
     assert push_published.data("orders:7") == [{"state": "shipped"}]
 
 
+@pytest.mark.parametrize("transport", ["sse", "websocket"])
+def test_a_client_in_its_own_with_keeps_its_contexts(push_client, app, ann, transport):
+    with ann:
+        for _ in range(2):
+            with getattr(push_client(ann), transport)(["orders:7"]) as stream:
+                ann.post("/ship")
+                assert stream.receive()["data"] == {"state": "shipped"}
+                assert flask.request.path == "/ship"
+
+
+def test_all_that_was_published_is_there_in_its_order(push_published, app):
+    app.push.publish("b:1", 1)
+    app.push.publish(["a:1", "b:1"], 2)
+    assert push_published.data() == [1, 2, 2]
+    assert [m["channel"] for m in push_published.messages()] == ["b:1", "a:1", "b:1"]
+
+
 def test_polls_go_on_from_a_pages_cursor(push_client, app, ann):
     cursor = app.push.cursor()
     client = push_client(ann)
@@ -80,13 +98,39 @@ def test_a_long_poll_is_answered_when_something_comes(push_client, app, ann):
     assert [m["data"] for m in answers[0]["messages"]] == [1]
 
 
-def test_a_stranger_is_refused_on_every_transport(push_client, app):
-    client = push_client(app)
-    for ask in client.poll, client.longpoll, client.sse:
-        with pytest.raises(AssertionError, match="403"):
-            ask(["orders:7"])
-    with pytest.raises(EOFError, match="1008"):
-        client.websocket(["orders:7"])
+@pytest.mark.parametrize("transport", ["poll", "longpoll", "sse", "websocket"])
+def test_a_stranger_is_refused_on_every_transport(push_client, app, transport):
+    with pytest.raises(Refused) as refused:
+        getattr(push_client(app), transport)(["orders:7"])
+    assert refused.value.status == 403
+    assert "orders:7" in refused.value.problem["detail"]
+
+
+@pytest.mark.parametrize("transport", ["sse", "websocket"])
+def test_a_foreign_page_is_refused(push_client, app, transport):
+    client = app.test_client()
+    client.environ_base["HTTP_ORIGIN"] = "https://evil.example"
+    with pytest.raises(Refused) as refused:
+        getattr(push_client(client), transport)(["public:a"])
+    assert refused.value.status == 403
+
+
+@pytest.mark.parametrize("transport", ["sse", "websocket"])
+def test_a_stream_that_is_closed_is_gone(push_client, app, transport):
+    stream = getattr(push_client(app), transport)(["public:a"])
+    assert len(app.push.hub) == 1
+    stream.close()
+    stream.close()
+    assert len(app.push.hub) == 0
+    with pytest.raises(EOFError):
+        stream.receive()
+
+
+@pytest.mark.parametrize("transport", ["sse", "websocket"])
+def test_what_does_not_come_is_not_waited_for_without_end(push_client, app, transport):
+    with getattr(push_client(app), transport)(["public:a"]) as stream:
+        with pytest.raises(TimeoutError):
+            stream.receive(timeout=0.01)
 
 
 def test_each_test_has_a_log_of_its_own(push_published):
@@ -106,7 +150,17 @@ def test_the_fixtures_serve_an_app_with_a_push(tmp_path: Path) -> None:
     """Streams, polls, refusals, and a log per test, in a process that nothing has patched."""
     (tmp_path / "test_app.py").write_text(APP_TESTS)
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "pushapp.testing", "test_app.py"],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-W",
+            "error",
+            "-p",
+            "pushapp.testing",
+            "test_app.py",
+        ],
         cwd=tmp_path,
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(__file__).parent.parent)},
         capture_output=True,
@@ -114,4 +168,3 @@ def test_the_fixtures_serve_an_app_with_a_push(tmp_path: Path) -> None:
         timeout=120,
     )
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "8 passed" in result.stdout
