@@ -10,6 +10,7 @@ have none: a locked file is ``Busy`` at once, and the wait is a sleep out here.
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import sqlite3
@@ -25,10 +26,12 @@ from ...errors import LogUnavailable
 from ...message import Cursor
 from .native import call_blocking
 from .schema import Place, Transaction, adopt, begin_epoch, went_back
-from .stale import inode_of, locked, open_place
+from .stale import inode_of, locked, open_place, read_note, write_note
 from .trouble import Busy, translated
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 PATIENCE = 5.0  # seconds that a locked file is waited for
 _FIRST_PAUSE = 0.0005  # seconds; most locks last for one transaction, 0.1 ms
@@ -91,6 +94,7 @@ class LogFile:
         self._reader: _Link | None = None
         self._writer: _Link | None = None  # of whoever writes, one at a time
         self._closed = False
+        self._noted = Cursor("", 0)
 
     def snapshot(self, read: Callable[[sqlite3.Cursor, Meta], T]) -> T:
         """Return what ``read`` finds in the log at one moment.
@@ -192,7 +196,10 @@ class LogFile:
             raise translated(self.path, error) from error
 
     def _connect(self) -> _Link:
-        inode = open_place(self.path, self.wake_folder)
+        note = read_note(self.wake_folder)
+        inode = open_place(self.path, note)
+        # After a power cut the ids jump instead: then the log may well be behind the note.
+        noted = Cursor(note.epoch, note.head) if note.boot == self._boot else Cursor("", 0)
         connection = sqlite3.connect(
             self.path, timeout=0, isolation_level=None, check_same_thread=False
         )
@@ -203,12 +210,25 @@ class LogFile:
             # no publish pays for a checkpoint, and the WAL's size tells when one is due: ``upkeep``
             cursor.execute("PRAGMA wal_autocheckpoint = 0").fetchone()
             cursor.execute("PRAGMA journal_size_limit = 0").fetchone()
-            head = adopt(cursor, Place(self._boot, inode, self._seen))
+            head = adopt(cursor, Place(self._boot, inode, (self._seen, noted)))
+            self._saw(*head)
+            self._noted = Cursor("", 0)  # the -wal may be another one
+            self.note()
         except BaseException:
             connection.close()
             raise
-        self._saw(*head)
         return _Link(connection, cursor, inode)
+
+    def note(self) -> None:
+        """Note how far the log is, for whoever opens the file next; never less than is noted."""
+        epoch, head = self._seen
+        if not epoch or self._seen == self._noted:
+            return
+        known = read_note(self.wake_folder)
+        if (known.boot, known.epoch) == (self._boot, epoch):
+            head = max(head, known.head)
+        write_note(self.path, self.wake_folder, self._boot, epoch, head)
+        self._noted = self._seen
 
     def locked(self) -> LogUnavailable:
         """Return the error of one who has waited long enough."""
@@ -216,7 +236,12 @@ class LogFile:
 
     def close(self) -> None:
         """Close all connections; idempotent."""
-        self._closed = True
+        if not self._closed:
+            self._closed = True
+            try:
+                self.note()
+            except OSError as error:  # the next to open it knows a second less
+                log.warning("%s: how far the log is could not be noted: %s", self.path, error)
         with self._reading:
             links, self._reader, self._writer = (self._reader, self._writer), None, None
         for link in links:

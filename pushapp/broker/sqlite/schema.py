@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import sqlite3
 import string
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...errors import LogUnavailable
@@ -67,7 +68,7 @@ class Place:
 
     boot: str  # this run of the machine
     inode: int  # the file at the path
-    seen: Cursor  # the highest head that is known to have been there
+    seen: Sequence[Cursor]  # heads that are known to have been there
 
 
 def random_name(length: int) -> str:
@@ -99,7 +100,7 @@ def adopt(cursor: sqlite3.Cursor, place: Place) -> Cursor:
         epoch, head, boot, inode = cursor.execute(
             "SELECT epoch, head, boot, inode FROM meta"
         ).fetchone()
-        if inode != place.inode or went_back(place.seen, epoch, head):
+        if inode != place.inode or any(went_back(seen, epoch, head) for seen in place.seen):
             epoch = begin_epoch(cursor)
         if boot != place.boot:
             cursor.execute("INSERT INTO gap VALUES (?, ?)", (head, head + JUMP))

@@ -4,7 +4,8 @@ What belongs here: what has to be looked at before SQLite opens the path. What d
 finds in the file (``schema``).
 
 A restored or replaced file beside the old one's ``-wal`` would have that applied to it, page by
-page. So a note in the wake folder names the file (by its inode number) that they belong to.
+page. So a note in the wake folder tells, by inode numbers, which belong together. It also has the
+head that the log had: a restored file may get the old one's inode number, but not its head.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-_NOTE = "file"  # in the wake folder: the inode number of the file that -wal and -shm belong to
+_NOTE = "file"  # in the wake folder
 
 
 @contextlib.contextmanager
@@ -41,7 +43,34 @@ def inode_of(path: str) -> int:
         return 0
 
 
-def open_place(path: str, folder: str) -> int:
+class Note(NamedTuple):
+    """What is known of the file at the path, from the last who had it open."""
+
+    inode: int = 0  # of the file
+    wal: int = 0  # inode number of its -wal
+    boot: str = ""  # the machine's run in which it was noted
+    epoch: str = ""
+    head: int = 0  # that the log had, a second before it was last used at the most
+
+
+def read_note(folder: str) -> Note:
+    """Return the note; an empty one where there is none."""
+    try:
+        inode, wal, boot, epoch, head = Path(folder, _NOTE).read_text().split()
+        return Note(int(inode), int(wal), boot, epoch, int(head))
+    except (FileNotFoundError, ValueError):
+        return Note()
+
+
+def write_note(path: str, folder: str, boot: str, epoch: str, head: int) -> None:
+    """Note what is at ``path`` now, in one step."""
+    note = Note(inode_of(path), inode_of(f"{path}-wal"), boot, epoch or "-", head)
+    fresh = Path(folder, f"{_NOTE}.{os.getpid()}")
+    fresh.write_text(" ".join(map(str, note)))
+    fresh.replace(Path(folder, _NOTE))
+
+
+def open_place(path: str, note: Note) -> int:
     """Return the inode number of the file at ``path``, made empty where there is none; what another
     file has left beside it is gone then. To be called with the lock held."""
     if not inode_of(path):
@@ -49,11 +78,9 @@ def open_place(path: str, folder: str) -> int:
         # connections hold on it (POSIX), and the next to leave would take the -wal away from them.
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644))
     inode = inode_of(path)
-    note = Path(folder, _NOTE)
-    known = note.read_text() if note.exists() else ""
-    if known != str(inode):
-        if known:
-            for beside in (f"{path}-wal", f"{path}-shm"):
-                Path(beside).unlink(missing_ok=True)
-        note.write_text(str(inode))
+    # The same -wal beside another file is the old one's. Where both are others, the whole folder
+    # was copied or moved, and they belong together.
+    if note.inode not in (0, inode) and note.wal and note.wal == inode_of(f"{path}-wal"):
+        for beside in (f"{path}-wal", f"{path}-shm"):
+            Path(beside).unlink(missing_ok=True)
     return inode

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from ...errors import LogUnavailable
 from ...settings import Retention
 from .file import LogFile, Tx
 from .log import trim
@@ -51,6 +52,10 @@ class Upkeep:
             if self._writer.run(self.sweep):
                 self._next = now  # there is more of it
         self.checkpoint()
+        try:
+            self._file.note()
+        except OSError as error:
+            raise LogUnavailable(f"{self._file.path}: {error.strerror}") from error
 
     def _is_due(self, db: sqlite3.Cursor, _: object) -> bool:
         now = self._file.clock()
