@@ -13,6 +13,7 @@ import re
 import resource
 from collections.abc import Mapping
 from dataclasses import dataclass
+from string import whitespace
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from .errors import SettingsError
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.@|+~=-]{1,127}")
 _SCHEMES = ("sqlite", "redis", "rediss", "valkey")
 _SECRET_LENGTH = 32  # characters; RFC 7518 section 3.2: an HS256 key has at least 256 bits
+_MOST = 10**9  # messages, or seconds: about 30 years; a sanity bound
 FDS_RESERVED = 200  # listener, log, wake sockets, files, connections being answered
 
 
@@ -133,9 +135,13 @@ class _Reader:
 
     def text(self, name: str, default: str) -> str:
         value = self._environ.get(name)
-        if isinstance(value, bytes):
-            value = value.decode("utf-8", "replace")
-        return default if value is None else str(value).strip()
+        if isinstance(value, bytes):  # a SECRET_KEY of random bytes must not lose any of them
+            value = value.decode("latin-1")
+        elif isinstance(value, dict):  # app.config has more than text
+            value = json.dumps(value)
+        elif isinstance(value, list | tuple | set | frozenset):
+            value = ",".join(map(str, value))
+        return default if value is None else str(value).strip(whitespace)
 
     def number(self, name: str, default: int, *, at_least: int) -> int:
         text = self.text(name, "")
@@ -179,7 +185,10 @@ def _broker_url(read: _Reader) -> str:
         name, url = ("REDIS_URL", redis) if redis else (name, "sqlite:///var/push.db")
     scheme = urlsplit(url).scheme
     if scheme not in _SCHEMES:
-        raise SettingsError(name, url, "a URL such as sqlite:///var/push.db or redis://host:6379/0")
+        shown = re.sub("//[^/]*@", "//…@", url)  # no password in a log
+        raise SettingsError(
+            name, shown, "a URL such as sqlite:///var/push.db or redis://host:6379/0"
+        )
     on_dyno = bool(read.text("DYNO", ""))
     if scheme == "sqlite" and on_dyno and not read.flag("PUSH_SINGLE_MACHINE", False):
         raise SettingsError(
@@ -203,6 +212,8 @@ def _api_keys(read: _Reader) -> tuple[ApiKey, ...]:
         if kind not in ("", "read", "publish") or not re.fullmatch(r"[\x21-\x2b\x2d-\x7e]+", key):
             raise SettingsError("PUSH_API_KEYS", "…", "KEY, read:KEY or publish:KEY, no spaces")
         keys.append(ApiKey(key, may_publish=kind != "read", may_look=kind != "publish"))
+    if len({key.key for key in keys}) < len(keys):
+        raise SettingsError("PUSH_API_KEYS", "…", "each key once, with one kind of rights")
     return tuple(keys)
 
 
@@ -236,17 +247,18 @@ def _namespaces(read: _Reader) -> tuple[tuple[str, Retention], ...]:
         if not set(figures) <= {"size", "ttl"}:
             raise SettingsError(name, sorted(figures), f"size and ttl alone, as in {expected}")
         own = Retention(figures.get("size", size), figures.get("ttl", ttl))
-        if type(own.size) is not int or own.size < 1:
+        if type(own.size) is not int or not 1 <= own.size < _MOST:
             raise SettingsError(name, own.size, "size: a whole number, at least 1")
-        if type(own.ttl) not in (int, float) or own.ttl <= 0:
+        if type(own.ttl) not in (int, float) or not 0 < own.ttl < _MOST:
             raise SettingsError(name, own.ttl, "ttl: a number of seconds above 0")
         found.append((namespace, Retention(own.size, float(own.ttl))))
     return tuple(found)
 
 
 def _max_connections(read: _Reader) -> int:
-    room = max(1, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - FDS_RESERVED)
-    return min(read.number("PUSH_MAX_CONNECTIONS", 16000, at_least=1), room)
+    wanted = read.number("PUSH_MAX_CONNECTIONS", 16000, at_least=1)
+    fds = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return wanted if fds == resource.RLIM_INFINITY else min(wanted, max(1, fds - FDS_RESERVED))
 
 
 def _prefix(read: _Reader) -> str:
