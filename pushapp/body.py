@@ -15,6 +15,8 @@ from .errors import InvalidInput, TooLarge
 from .handover import CONNECTION
 
 DEADLINE = 10.0  # seconds for the whole body
+_LINGER = 1.0  # seconds to read on before a refusal
+_PIECE = 65536  # bytes read at once then
 
 
 def read_body(request: Request, limit: int) -> bytes:
@@ -27,6 +29,7 @@ def read_body(request: Request, limit: int) -> bytes:
     size = request.content_length
     if size is not None and size > limit:
         end_connection(request)
+        _linger(request, limit)
         raise TooLarge("body", f"{size} bytes", f"at most {limit}")
     timeout = Timeout(DEADLINE) if is_module_patched("socket") else None
     try:
@@ -46,6 +49,17 @@ def read_body(request: Request, limit: int) -> bytes:
         end_connection(request)
         raise TooLarge("body", f"over {limit} bytes", f"at most {limit}")
     return body
+
+
+def _linger(request: Request, limit: int) -> None:
+    """Read on for a moment, at most twice ``limit``, and forget it: to close over bytes that were
+    not read resets the connection, and may take the answer with it (nginx 1.22 then says 502)."""
+    if not is_module_patched("socket"):
+        return
+    left = 2 * limit
+    with Timeout(_LINGER, False):
+        while left > 0 and (piece := request.stream.read(min(left, _PIECE))):
+            left -= len(piece)
 
 
 def refuse_body(request: Request) -> None:
