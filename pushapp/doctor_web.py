@@ -81,8 +81,8 @@ class _Visit:
     def _ready(self) -> Finding:
         reply, body = self._ask("/readyz")
         if reply.status == 200:
-            log = _member(body, "log") or {}
-            return Finding(State.OK, "ready", str(log.get("durability", "yes")))
+            checks = _member(body, "checks") or {}
+            return Finding(State.OK, "ready", str(checks.get("log", "yes")))
         if reply.status == 503:
             found = str(_member(body, "title") or "it says no")
             return Finding(State.BAD, "ready", found, "pushapp doctor on its machine says more")

@@ -61,6 +61,8 @@ def run() -> None:
     environ = {"BIND": "127.0.0.1", "PORT": "8000", "PUSH_DEMO": "1", **with_kept_keys(os.environ)}
     settings = load(environ)
     host, port = environ["BIND"], environ["PORT"]
+    if not environ.get("WEB_CONCURRENCY", "1").isdecimal():  # gunicorn itself ends in a traceback
+        raise SettingsError("WEB_CONCURRENCY", environ["WEB_CONCURRENCY"], "a whole number")
     _check_free(host, port)
     shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
     at = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
