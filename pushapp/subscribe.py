@@ -27,12 +27,13 @@ from .handover import Connection, connection_of
 from .message import dump
 from .problem import as_dict, close_code, problem
 from .transports import frames, poll
+from .transports.handshake import Refused, check_handshake
 from .transports.longpoll import LongPoll
 from .transports.params import MAX_FORM, Asked, asked
 from .transports.poll import first_answer
 from .transports.sse import HEADERS as SSE_HEADERS
 from .transports.sse import ChunkedSse, Sse
-from .transports.websocket import ENVELOPE, Refused, WebSocket, check_handshake
+from .transports.websocket import ENVELOPE, WebSocket
 
 #: What is kept of a stream's request, to ask again whether it still may.
 _SKETCHED = (

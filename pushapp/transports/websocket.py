@@ -6,14 +6,10 @@ does not: what a stream sends when (``stream``), frames as bytes (``frames``).
 
 from __future__ import annotations
 
-import base64
-import binascii
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
-
-from flask import Request
 
 from ..auth import Grant
 from ..background import spawn
@@ -33,36 +29,6 @@ ENVELOPE = 4096  # bytes a frame may have beside its data
 _READ = 65536
 
 log = logging.getLogger(__name__)
-
-
-class Refused(Exception):
-    """A handshake that is answered with ``status`` and no upgrade."""
-
-    def __init__(self, status: int, detail: str, headers: Mapping[str, str]) -> None:
-        super().__init__(detail)
-        self.status, self.detail, self.headers = status, detail, headers
-
-
-def check_handshake(request: Request) -> None:
-    """Check what RFC 6455 section 4.2.1 asks of a client; flask-sock would answer 500.
-
-    Raises:
-        Refused: a header is missing or wrong.
-    """
-    headers = request.headers
-    if headers.get("Sec-WebSocket-Version") != "13":
-        came = headers.get("Sec-WebSocket-Version", "none")
-        detail = f"Sec-WebSocket-Version: got {came!a}, expected 13"
-        raise Refused(426, detail, {"Sec-WebSocket-Version": "13", "Upgrade": "websocket"})
-    key = headers.get("Sec-WebSocket-Key", "")
-    try:
-        size = len(base64.b64decode(key, validate=True))
-    except (binascii.Error, ValueError):
-        size = -1
-    if size != 16:
-        raise InvalidInput("Sec-WebSocket-Key", key, "16 bytes in base64")
-    # Browsers always offer permessage-deflate and simple-websocket always takes it: 90 KB a client.
-    request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
 
 
 def text_frames(pairs: Sequence[tuple[Message, bytes]]) -> bytes:

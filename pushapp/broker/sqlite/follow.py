@@ -15,7 +15,7 @@ from ...errors import LogUnavailable
 from ...message import Cursor, Loss
 from ..interface import PAGE_BYTES, PAGE_MESSAGES, Page
 from .file import LogFile, Meta
-from .log import channel_row, first_after, loss_of, page_of
+from .rows import channel_row, first_after, loss_of, page_of
 from .wake import Bell
 
 LOOK = 1.0  # seconds between looks at a log that nobody rang for

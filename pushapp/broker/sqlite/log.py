@@ -9,15 +9,13 @@ from __future__ import annotations
 import heapq
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack, closing
 from itertools import chain, takewhile
-from typing import NamedTuple
 
 from ...errors import KeyReused
 from ...message import Cursor, Draft, Loss, Message
 from ...settings import Retention
-from ..continuity import is_complete
 from ..interface import (
     PAGE_BYTES,
     PAGE_MESSAGES,
@@ -30,26 +28,23 @@ from ..interface import (
     Scheduled,
 )
 from .file import LogFile, Meta, Tx
+from .rows import (
+    AFTER,
+    FIELDS,
+    Channel,
+    channel_row,
+    is_ours,
+    last_of,
+    loss_of,
+    message,
+    named,
+    page_of,
+    trim,
+)
 from .schema import random_name
 from .writer import Writer
 
 KEY_TTL = 300.0  # seconds that an idempotency key is remembered (docs/protocol.md)
-
-_FIELDS = "n, prev, event, time, expires, data"
-_CHANNEL = "SELECT id, base, last, last_time, kept FROM channel WHERE name = ?"
-_AFTER = f"SELECT {_FIELDS} FROM message WHERE channel = ? AND n > ? ORDER BY n"
-
-Row = tuple[int, int | None, str, float, float | None, str]
-
-
-class Channel(NamedTuple):
-    """A channel's row."""
-
-    id: int
-    base: int  # the floor at its birth
-    last: int  # number of its last message, kept or not
-    last_time: float  # Unix seconds
-    kept: int
 
 
 class SqliteLog:
@@ -142,14 +137,14 @@ class SqliteLog:
                 for name, row in zip(channels, rows, strict=True):
                     first, rest = None, None
                     if row is not None:
-                        rest = db.connection.execute(_AFTER, (row.id, after))
+                        rest = db.connection.execute(AFTER, (row.id, after))
                         cursors.callback(rest.close)
                         first = rest.fetchone()
                     loss = loss_of(meta, name, row, cursor, after if ours else None, first)
                     if loss is not None:
                         lost.append(loss)
                     if first is not None and rest is not None:
-                        streams.append(_named(name, chain((first,), rest)))
+                        streams.append(named(name, chain((first,), rest)))
                 merged = takewhile(lambda row: row[0] <= bound, heapq.merge(*streams))
                 found, more = page_of(meta.epoch, merged, limit, max_bytes)
             at = found[-1].n if more else bound
@@ -169,17 +164,16 @@ class SqliteLog:
             if row is None:
                 return [], ChannelInfo(channel, None, 0, None)
             rows = db.connection.execute(
-                f"SELECT {_FIELDS} FROM message WHERE channel = ? AND n < ? ORDER BY n DESC"
-                " LIMIT ?",
+                f"SELECT {FIELDS} FROM message WHERE channel = ? AND n < ? ORDER BY n DESC LIMIT ?",
                 (row.id, meta.head + 1 if before is None else before, limit),
             )
             with closing(rows):
-                found, _ = page_of(meta.epoch, _named(channel, rows), limit, max_bytes)
+                found, _ = page_of(meta.epoch, named(channel, rows), limit, max_bytes)
             value = db.execute(
-                f"SELECT {_FIELDS} FROM retained WHERE channel = ?", (row.id,)
+                f"SELECT {FIELDS} FROM retained WHERE channel = ?", (row.id,)
             ).fetchone()
             retained = None if value is None else message(meta.epoch, channel, value)
-            info = ChannelInfo(channel, _last(meta, row), row.kept, retained)
+            info = ChannelInfo(channel, last_of(meta, row), row.kept, retained)
             return found[::-1], info
 
         return self._file.snapshot(snapshot)
@@ -205,91 +199,9 @@ class SqliteLog:
                 (prefix, prefix + "\x7f", after, limit),
             )
             found = ((name, Channel(*rest)) for name, *rest in rows)
-            return [ChannelInfo(name, _last(meta, row), row.kept, None) for name, row in found]
+            return [ChannelInfo(name, last_of(meta, row), row.kept, None) for name, row in found]
 
         return self._file.snapshot(snapshot)
-
-
-def first_after(db: sqlite3.Cursor, channel: int, after: int) -> Row | None:
-    """Return the first kept message of a channel after ``after``."""
-    row: Row | None = db.execute(f"{_AFTER} LIMIT 1", (channel, after)).fetchone()
-    return row
-
-
-def is_ours(db: sqlite3.Cursor, meta: Meta, cursor: Cursor) -> bool:
-    """Tell whether this log gave ``cursor`` out, and still knows what came before it."""
-    if cursor.epoch != meta.epoch or cursor.n > meta.head:
-        return False
-    gap = db.execute("SELECT 1 FROM gap WHERE lo < ? AND hi > ?", (cursor.n, cursor.n))
-    return gap.fetchone() is None
-
-
-def loss_of(
-    meta: Meta,
-    name: str,
-    row: Channel | None,
-    cursor: Cursor,
-    after: int | None,  # None: the cursor is of another epoch
-    first: Row | None,  # the first kept after it
-) -> Loss | None:
-    """Return what is missing of a channel between ``cursor`` and ``first``."""
-    before = None if first is None else f"{meta.epoch}.{first[0]}"
-    if after is None:
-        return Loss(name, str(cursor), before, "epoch")
-    if row is None:
-        complete = is_complete(after, None, meta.floor)
-    else:
-        prev = None if first is None else row.base if first[1] is None else first[1]
-        complete = is_complete(after, prev, row.last)
-    return None if complete else Loss(name, str(cursor), before, "expired")
-
-
-def page_of(
-    epoch: str, rows: Iterable[tuple[int, str, Row]], limit: int, max_bytes: int
-) -> tuple[list[Message], bool]:
-    """Return as many messages as make a page, at least one, and whether ``rows`` has more.
-
-    ``rows`` is read no further than needed: what is kept may be far more than a page.
-    """
-    found: list[Message] = []
-    size = 0
-    for _, channel, row in rows:
-        data = row[5]
-        size += len(data) if data.isascii() else len(data.encode())
-        if found and (size > max_bytes or len(found) == limit):
-            return found, True
-        found.append(message(epoch, channel, row))
-    return found, False
-
-
-def _named(channel: str, rows: Iterable[Row]) -> Iterator[tuple[int, str, Row]]:
-    return ((row[0], channel, row) for row in rows)
-
-
-def message(epoch: str, channel: str, row: Row) -> Message:
-    """Return the message that a row holds."""
-    n, prev, event, time, expires, data = row
-    return Message(epoch, n, prev, channel, event, time, expires, data)
-
-
-def trim(tx: Tx, channel: int, count: int) -> None:
-    """Remove the ``count`` oldest messages of a channel."""
-    oldest = tx.execute(
-        "SELECT n FROM message WHERE channel = ? ORDER BY n LIMIT ?", (channel, count)
-    ).fetchall()
-    if oldest:
-        tx.execute("DELETE FROM message WHERE channel = ? AND n <= ?", (channel, oldest[-1][0]))
-        tx.trimmed = max(tx.trimmed, oldest[-1][0])
-
-
-def channel_row(db: sqlite3.Cursor | Tx, name: str) -> Channel | None:
-    """Return what is known of a channel."""
-    row = db.execute(_CHANNEL, (name,)).fetchone()
-    return None if row is None else Channel(*row)
-
-
-def _last(meta: Meta, row: Channel) -> str | None:
-    return f"{meta.epoch}.{row.last}" if row.last > row.base else None
 
 
 def _open(tx: Tx, name: str, retention: Retention) -> Channel:

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from ...errors import LogUnavailable
 from ...settings import Retention
 from .file import LogFile, Tx
-from .log import trim
 from .native import call_blocking
+from .rows import trim
 from .writer import Writer
 
 EVERY = 1.0  # seconds
