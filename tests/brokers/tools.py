@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
 
 from pushapp.broker.interface import AppendKey, Broker, Follower, Page, Published
+from pushapp.broker.sqlite import SqliteBroker
 from pushapp.message import Cursor, Draft, Loss, Message
 from pushapp.settings import Retention
 
@@ -116,3 +123,72 @@ def together(*work: Callable[[], object]) -> None:
         assert not thread.is_alive()
     if errors:
         raise errors[0]
+
+
+@contextmanager
+def opened(path: Path, **options: Any) -> Iterator[SqliteBroker]:
+    """Open the embedded log at ``path`` for a while."""
+    broker = SqliteBroker(str(path), retention, **options)
+    try:
+        yield broker
+    finally:
+        broker.close()
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the file's write lock, as another process's transaction does."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
+
+
+class Script:
+    """Another process, which runs some Python and speaks in lines.
+
+    It has ``broker``, a broker on the log, ``say``, and what this module has; ``patched``: gevent
+    has patched it.
+    """
+
+    _START = """
+import sys
+if sys.argv[2] == "patched":
+    from gevent import monkey; monkey.patch_all()
+from pushapp.broker import open_broker
+from pushapp.errors import LogUnavailable
+from tests.brokers.tools import *
+def say(*words): print(*words, flush=True)
+broker = open_broker(sys.argv[1], retention)
+"""
+
+    def __init__(self, url: str, source: str, *, patched: bool = False) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", self._START + source, url, "patched" if patched else "plain"],
+            cwd=Path(__file__).parents[2],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def hear(self) -> str:
+        """Return the next line that it says, "" when it has ended."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def end(self) -> list[str]:
+        """Wait until it has ended well; return the lines that were left."""
+        lines = self._rest()
+        assert self.process.returncode == 0
+        return lines
+
+    def kill(self) -> list[str]:
+        """Kill it as the kernel does; return the whole lines that were left."""
+        self.process.kill()
+        return self._rest()
+
+    def _rest(self) -> list[str]:
+        assert self.process.stdout is not None
+        with self.process.stdout as stdout:
+            rest = stdout.read()
+        self.process.wait(TIMEOUT)
+        return rest[: rest.rfind("\n") + 1].splitlines()

@@ -6,12 +6,13 @@ log (``log``), following it (``follow``).
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
 
-from ...message import Draft
+from ...message import Cursor, Draft
 from ...settings import Retention
 from ..interface import Control, Leases, Log, Schedule
 from .file import LogFile, Meta, Tx
@@ -22,7 +23,7 @@ from .wake import Bell, Folder
 from .writer import Writer
 
 _DUE = 100  # scheduled messages fired in one transaction
-_CHECKPOINT = 256  # transactions between looks at the WAL, for publishers that follow nothing
+_CHECKPOINT = 16  # transactions between looks at the WAL; each adds a MiB or two at most
 
 
 class SqliteBroker:
@@ -64,7 +65,8 @@ class SqliteBroker:
         return self._folder
 
     def _ring(self) -> None:
-        self._bells().ring()
+        with contextlib.suppress(OSError):  # a ring that gets lost only delays
+            self._bells().ring()
         if not self.writer.transactions % _CHECKPOINT:
             self.upkeep.checkpoint()
 
@@ -160,7 +162,7 @@ class SqliteControl:
     def __init__(self, file: LogFile, writer: Writer) -> None:
         self._file, self._writer = file, writer
         self._since = file.clock()  # Unix seconds
-        self._heard: int | None = None  # the last order that ``orders`` returned
+        self._heard: Cursor | None = None  # the last order that ``orders`` returned
 
     def tell(self, order: Mapping[str, object]) -> None:
         def work(tx: Tx) -> None:
@@ -174,15 +176,17 @@ class SqliteControl:
     def orders(self) -> list[Mapping[str, object]]:
         def snapshot(db: sqlite3.Cursor, meta: Meta) -> list[tuple[int, str]]:
             if self._heard is None:
-                (newest,) = db.execute(
+                (before,) = db.execute(
                     "SELECT max(n) FROM control WHERE time < ?", (self._since,)
                 ).fetchone()
-                self._heard = newest or 0
-            return db.execute(
-                "SELECT n, body FROM control WHERE n > ? ORDER BY n", (self._heard,)
+                self._heard = Cursor(meta.epoch, before or 0)
+            elif self._heard.epoch != meta.epoch:
+                self._heard = Cursor(meta.epoch, 0)
+            rows = db.execute(
+                "SELECT n, body FROM control WHERE n > ? ORDER BY n", (self._heard.n,)
             ).fetchall()
+            if rows:
+                self._heard = Cursor(meta.epoch, rows[-1][0])
+            return rows
 
-        rows = self._file.snapshot(snapshot)
-        if rows:
-            self._heard = rows[-1][0]
-        return [json.loads(body) for _, body in rows]
+        return [json.loads(body) for _, body in self._file.snapshot(snapshot)]

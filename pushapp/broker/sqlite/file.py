@@ -210,7 +210,7 @@ class LogFile:
             # no publish pays for a checkpoint, and the WAL's size tells when one is due: ``upkeep``
             cursor.execute("PRAGMA wal_autocheckpoint = 0").fetchone()
             cursor.execute("PRAGMA journal_size_limit = 0").fetchone()
-            head = adopt(cursor, Place(self._boot, inode, (self._seen, noted)))
+            head = adopt(cursor, Place(self.path, self._boot, inode, (self._seen, noted)))
             self._saw(*head)
             self._noted = Cursor("", 0)  # the -wal may be another one
             self.note()

@@ -66,6 +66,7 @@ _TABLES = (
 class Place:
     """Where and when a file is opened."""
 
+    path: str
     boot: str  # this run of the machine
     inode: int  # the file at the path
     seen: Sequence[Cursor]  # heads that are known to have been there
@@ -96,7 +97,9 @@ def adopt(cursor: sqlite3.Cursor, place: Place) -> Cursor:
                 (new_epoch(), place.boot, place.inode),
             )
         elif version != VERSION:
-            raise LogUnavailable(f"the log has format {version}; this version reads {VERSION}")
+            raise LogUnavailable(
+                f"{place.path}: has format {version}; this version reads {VERSION}"
+            )
         epoch, head, boot, inode = cursor.execute(
             "SELECT epoch, head, boot, inode FROM meta"
         ).fetchone()
@@ -122,6 +125,7 @@ def begin_epoch(cursor: sqlite3.Cursor) -> str:
     epoch = new_epoch()
     cursor.execute("UPDATE meta SET epoch = ?", (epoch,))
     cursor.execute("DELETE FROM gap")  # it is about cursors of the old one
+    cursor.execute("DELETE FROM control")  # orders were heard, as far as anybody was there
     return epoch
 
 

@@ -11,10 +11,11 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 
 from ...errors import LogUnavailable
 from ...settings import Retention
-from .file import LogFile, Tx
+from .file import LogFile, Tx, attempts
 from .native import call_blocking
 from .rows import trim
 from .writer import Writer
@@ -24,8 +25,9 @@ FORGET = 86400.0  # seconds that a channel with nothing in it is remembered
 CONTROL_TTL = 60.0  # seconds that orders are kept
 _CHANNELS = 50  # looked at in one transaction
 _MESSAGES = 500  # of one channel removed in one transaction
-_TOO_LARGE = 16 << 20  # bytes of a WAL that others keep from being moved whole
 _WAL = 4 << 20  # bytes of the WAL after which it is moved into the file
+_WAL_LIMIT = 16 << 20  # ... after which publishers wait for that
+_PATIENCE = 1.0  # seconds to get hold of the file for that
 
 
 class Upkeep:
@@ -115,29 +117,35 @@ class Upkeep:
         return kept, rows[old][0] + ttl
 
     def checkpoint(self) -> None:
-        """Move the WAL into the file when it has grown; nobody is made to wait for that."""
+        """Move the WAL into the file when it has grown.
+
+        Other processes' publishers go on meanwhile. But those that never pause always add something
+        before the end is reached, and then the WAL does not start anew: where it has grown far,
+        they are made to wait.
+        """
         try:
-            grown = os.stat(f"{self._file.path}-wal").st_size > _WAL
+            size = os.stat(f"{self._file.path}-wal").st_size
         except OSError:
             return
-        if grown and self._checkpointing.acquire(blocking=False):
+        if size > _WAL and self._checkpointing.acquire(blocking=False):
             try:
-                call_blocking(self._checkpoint)
+                if size <= _WAL_LIMIT:
+                    call_blocking(lambda: self._checkpoint("PASSIVE"))
+                    return
+                for _ in attempts(time.monotonic() + _PATIENCE):
+                    if call_blocking(lambda: self._checkpoint("RESTART")):
+                        return
             finally:
                 self._checkpointing.release()
 
-    def _checkpoint(self) -> None:
-        connection = sqlite3.connect(self._file.path, timeout=0, isolation_level=None)
+    def _checkpoint(self, mode: str) -> bool:
+        """Do it, as far as ``mode`` does without waiting; tell whether that was to the end."""
         try:
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-            if os.stat(f"{self._file.path}-wal").st_size > _TOO_LARGE:
-                # writers that never pause keep it from starting over: let them wait once
-                connection.execute("PRAGMA busy_timeout = 100")  # ms; this is no greenlet
-                connection.execute("PRAGMA wal_checkpoint(RESTART)")
-        except (sqlite3.OperationalError, FileNotFoundError):
-            return  # somebody else is at it, or will say what is wrong with the file
-        finally:
-            connection.close()
+            with closing(sqlite3.connect(self._file.path, timeout=0)) as connection:
+                (busy, *_) = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+        except sqlite3.Error:
+            return False  # somebody else is at it, or will say what is wrong with the file
+        return not busy
 
 
 def _has_value(tx: Tx, channel: int) -> bool:

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from ...errors import PushError
 from .file import PATIENCE, LogFile, Tx, attempts
+from .native import start
 from .trouble import Busy, is_of_request
 
 T = TypeVar("T")
@@ -31,9 +32,8 @@ class _Job(Generic[T]):
 
     def __init__(self, work: Callable[[Tx], T]) -> None:
         self.work = work
-        self.turn = threading.Event()  # it is done, or it leads
+        self.done = threading.Event()
         self.unfit = False
-        self.done = False
         self.result: T | None = None
         self.error: Exception | None = None
 
@@ -59,7 +59,7 @@ class Writer:
         self._file, self._ring = file, ring
         self._lock = threading.Lock()
         self._waiting: list[_Job[Any]] = []
-        self._led = False
+        self._busy = False  # somebody commits what waits
         self.transactions = 0
 
     def run(self, work: Callable[[Tx], T]) -> T:
@@ -73,56 +73,35 @@ class Writer:
         job = _Job(work)
         with self._lock:
             self._waiting.append(job)
-            leads, self._led = not self._led, True
-        try:
-            if not leads:
-                job.turn.wait()
-            if not job.done:
-                self._lead(job)
-        except BaseException:  # a greenlet may be killed wherever it waits
-            self._leave(job)
-            raise
+            busy, self._busy = self._busy, True
+        if not busy:
+            start(self._work)  # who is ready to publish just now joins
+        job.done.wait()
         if job.error is not None:
             raise job.error
         return cast(T, job.result)
 
-    def _leave(self, job: _Job[Any]) -> None:
-        """Take out a job that nobody waits for; if it was to lead, let the next one do so."""
-        with self._lock:
-            if job in self._waiting:
-                self._waiting.remove(job)
-        if job.turn.is_set() and not job.done:
-            self._hand_on()
-
-    def _hand_on(self) -> None:
-        with self._lock:
-            following = self._waiting[0] if self._waiting else None
-            self._led = following is not None
-        if following is not None:
-            following.turn.set()
-
-    def _lead(self, own: _Job[Any]) -> None:
-        batch: list[_Job[Any]] = []
-        try:
-            time.sleep(0)  # who is ready to publish just now joins this transaction
-            self._commit(batch)
-        except Exception as error:
+    def _work(self) -> None:
+        """Commit until nobody waits."""
+        while True:
+            batch: list[_Job[Any]] = []
+            try:
+                if self._commit(batch):
+                    self._ring()
+            except Exception as error:
+                for job in batch:
+                    if not job.unfit:
+                        job.error = error
             for job in batch:
-                if not job.unfit:
-                    job.error = error
-        except BaseException:  # killed while it waited for the file: nothing was written
+                job.done.set()
             with self._lock:
-                self._waiting[:0] = batch
-                self._waiting = [job for job in self._waiting if job is not own]
-            own.done = True  # it has handed on already
-            self._hand_on()
-            raise
-        for job in batch:
-            job.done = True
-            job.turn.set()
-        self._hand_on()
+                self._busy = bool(self._waiting)
+                if not self._busy:
+                    return
 
-    def _commit(self, batch: list[_Job[Any]]) -> None:
+    def _commit(self, batch: list[_Job[Any]]) -> bool:
+        """Do all that waits, which goes into ``batch``; tell whether followers have news."""
+
         def work(tx: Tx) -> None:
             for job in batch:
                 job.run(tx)
@@ -137,7 +116,5 @@ class Writer:
             except (Busy, _Unfit):
                 continue
             self.transactions += 1
-            if news:
-                self._ring()
-            return
+            return news
         raise self._file.locked()

@@ -1,0 +1,333 @@
+"""What is the embedded log's own: other processes, a locked, full or broken file, its sockets.
+
+What belongs here: the file and the processes around it. What does not: what every broker promises
+(``test_contract``), and files that are not what they were (``test_sqlite_epochs``).
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from pushapp.broker.sqlite.wake import Bell, Folder
+from pushapp.errors import LogUnavailable
+from pushapp.message import Draft
+
+from .tools import (
+    TIMEOUT,
+    A,
+    Script,
+    append,
+    cursor,
+    ids,
+    locked,
+    opened,
+    publish,
+    receive,
+    together,
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "push.db"
+
+
+@pytest.fixture
+def url(path: Path) -> str:
+    return f"sqlite:///{path}"
+
+
+# -- other processes -----------------------------------------------------------------------------
+
+
+def test_another_process_publishes(path: Path, url: str) -> None:
+    """What it appends arrives here in order, between what this process appends."""
+    with opened(path) as broker:
+        follower = broker.log.follow()
+        follower.watch(A)
+        script = Script(url, "for i in range(50): say(*publish(broker, A))")
+        given = [publish(broker, A)[0] for _ in range(50)]
+        got = ids(receive(follower, 100))
+
+        assert sorted(got) == sorted(given + script.end())
+        assert got == ids(broker.log.history(A, 100)[0])
+        follower.close()
+
+
+def test_killing_a_publisher_loses_nothing_acknowledged(path: Path, url: str) -> None:
+    """After kill -9 all it was told is there, ids and ``prev`` are whole, and it goes on."""
+    acknowledged: list[str] = []
+    with opened(path) as broker:
+        for _ in range(4):
+            script = Script(url, "while True: say(*publish(broker, A, A))")
+            acknowledged += [i for _ in range(20) for i in script.hear().split()]
+            acknowledged += [i for line in script.kill() for i in line.split()]
+
+            messages, info = broker.log.history(A, 1000)
+            known = ids(messages)
+            assert len(known) == info.kept and set(acknowledged[-1000:]) <= set(known)
+            assert [m.prev for m in messages[1:]] == [m.n for m in messages[:-1]]
+            acknowledged += publish(broker, A)
+            assert cursor(acknowledged[-1]).n > messages[-1].n
+
+
+def test_a_dead_follower_is_swept(path: Path, url: str) -> None:
+    """A killed process leaves its socket behind; the next publish clears it away."""
+    script = Script(url, "follower = broker.log.follow(); say('follows'); sys.stdin.read()")
+    assert script.hear() == "follows"
+    bells = path.parent / "push.db-wake"
+    assert len(list(bells.glob("*.bell"))) == 1
+    script.kill()
+    with opened(path) as broker:
+        publish(broker, A)
+    assert not list(bells.glob("*.bell"))
+
+
+def test_without_the_wake_folder_a_log_still_works(path: Path) -> None:
+    """Somebody has removed it: publishing goes on, and followers look by themselves."""
+    with opened(path) as tx, opened(path) as rx:
+        follower = rx.log.follow()
+        follower.watch(A)
+        given = publish(tx, A)
+        shutil.rmtree(f"{path}-wake")
+        given += publish(tx, A) + publish(rx, A)
+        assert ids(receive(follower, 3)) == given
+        follower.close()
+        with opened(path) as late:
+            assert ids(late.log.history(A, 10)[0]) == given
+            assert cursor(publish(late, A)[0]).n == cursor(given[-1]).n + 1
+
+
+# -- locked --------------------------------------------------------------------------------------
+
+_WAITING = """
+import gevent
+turns = 0
+def turn():
+    global turns
+    while turns < 200:
+        gevent.sleep(0.001)
+        turns += 1
+    say("turned", not publishing.ready())
+gevent.spawn(turn)
+publishing = gevent.spawn(publish, broker, A)
+say(publishing.get()[0])
+"""
+
+
+@pytest.mark.parametrize("synchronous", ["normal", "full"])
+def test_other_greenlets_run_while_the_file_is_locked(
+    path: Path, url: str, synchronous: str
+) -> None:
+    """200 turns of another greenlet pass while a publish waits; then it succeeds."""
+    with opened(path) as broker:
+        publish(broker, A)
+        with locked(path):
+            script = Script(f"{url}?synchronous={synchronous}", _WAITING, patched=True)
+            assert script.hear() == "turned True"
+        assert script.end() == ids(broker.log.history(A, 1)[0])
+
+
+def test_a_file_that_stays_locked_is_unavailable(path: Path) -> None:
+    """A publish gives up and says why; reading goes on, and publishing later does."""
+    with opened(path) as broker:
+        given = publish(broker, A)
+        assert broker.log.history(A, 1)[1].kept == 1
+        with locked(path):
+            with pytest.raises(LogUnavailable, match=r"push\.db: locked by another process"):
+                publish(broker, A)
+            assert ids(broker.log.history(A, 10)[0]) == given
+        given += publish(broker, A)
+        assert ids(broker.log.history(A, 10)[0]) == given
+
+
+def test_who_waits_is_committed_together(path: Path) -> None:
+    """What waits for a locked file takes fewer transactions than publishes."""
+    with opened(path) as broker:
+        publish(broker, A)
+        before = broker.writer.transactions
+        arrived = threading.Semaphore(0)
+        given: list[str] = []
+
+        def work() -> None:
+            arrived.release()
+            given.extend(publish(broker, A))
+
+        def hold() -> None:
+            with locked(path):
+                holds.set()
+                for _ in range(30):
+                    assert arrived.acquire(timeout=TIMEOUT)
+
+        holds = threading.Event()
+        holder = threading.Thread(target=hold)
+        holder.start()
+        assert holds.wait(TIMEOUT)
+        together(*[work] * 30)
+        holder.join(TIMEOUT)
+
+        assert broker.writer.transactions - before < 30
+        assert set(given) < set(ids(broker.log.history(A, 100)[0])) and len(given) == 30
+
+
+_KILLED = """
+import gevent
+publishers = [gevent.spawn(publish, broker, A) for _ in range(4)]
+gevent.sleep(0)
+publishers[0].kill()
+publishers[2].kill()
+say("killed", *(p.ready() for p in publishers))
+say(*publishers[1].get(), *publishers[3].get(), *publish(broker, A))
+"""
+
+
+def test_a_publisher_that_is_killed_while_it_waits_stops_nobody(path: Path, url: str) -> None:
+    """Whether it was the one whose transaction it is, or one of those who wait for it."""
+    with opened(path) as broker:
+        publish(broker, A)
+        with locked(path):
+            script = Script(url, _KILLED, patched=True)
+            assert script.hear() == "killed True False True False"
+        (line,) = script.end()
+        assert set(line.split()) <= set(ids(broker.log.history(A, 10)[0]))
+
+
+# -- full or broken ------------------------------------------------------------------------------
+
+_FULL = """
+from resource import RLIMIT_FSIZE, RLIM_INFINITY, setrlimit
+setrlimit(RLIMIT_FSIZE, (1_000_000, RLIM_INFINITY))
+given = publish(broker, A)
+follower = broker.log.follow()
+follower.watch(A)
+try:
+    while True:
+        given += append(broker, Draft(A, f'"{"x" * 10_000}"'))
+except LogUnavailable as error:
+    say(error)
+say([m.id for m in receive(follower, len(given) - 1)] == given[1:])
+setrlimit(RLIMIT_FSIZE, (RLIM_INFINITY, RLIM_INFINITY))
+say(*given, *publish(broker, A))
+"""
+
+
+def test_a_full_disk_is_unavailable(path: Path, url: str) -> None:
+    """No publish is acknowledged that is not there; what is there can be read; it recovers."""
+    error, read, given = Script(url, _FULL).end()
+
+    assert "push.db: the disk " in error and "full" in error
+    assert read == "True"
+    with opened(path) as broker:
+        assert ids(broker.log.history(A, 1000)[0]) == given.split()
+        assert len(given.split()) > 10
+
+
+def test_what_is_no_database_is_unavailable(path: Path) -> None:
+    path.write_text("This is no database. " * 1000)
+    with opened(path) as broker:
+        for use in (broker.check, lambda: publish(broker, A), lambda: broker.log.read([A], None)):
+            with pytest.raises(LogUnavailable, match=r"push\.db: it is not an SQLite database"):
+                use()
+    assert path.read_text().startswith("This is no database.")
+
+
+def test_a_damaged_file_is_unavailable(path: Path) -> None:
+    """Everything says so that meets the damage, and names the file."""
+    with opened(path) as broker:
+        append(broker, *(Draft(A, f'"{"x" * 1000}"') for _ in range(500)))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:8192] + b"\xff" * (len(whole) - 8192))
+
+    with opened(path) as broker:
+        for use in (lambda: publish(broker, A), lambda: broker.log.history(A, 100)):
+            with pytest.raises(LogUnavailable, match=r"push\.db: it is damaged"):
+                use()
+        path.write_bytes(whole)
+        assert broker.log.history(A, 1)[1].kept == 500
+
+
+@pytest.mark.parametrize("place", ["file/push.db", "folder"])
+def test_a_place_that_cannot_be_opened_is_unavailable(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    with opened(tmp_path / place) as broker:
+        with pytest.raises(LogUnavailable, match=place):
+            broker.check()
+        with pytest.raises(LogUnavailable, match=place):
+            broker.log.follow()
+
+
+def test_a_log_of_another_version_is_left_alone(path: Path) -> None:
+    """Its format is named, and nothing is written into it."""
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with opened(path) as broker, pytest.raises(LogUnavailable, match=r"push\.db: .*format 99"):
+        publish(broker, A)
+
+
+# -- the file's size, the disk, the sockets ------------------------------------------------------
+
+
+def test_the_write_ahead_log_stays_small(path: Path) -> None:
+    """However long several publishers go on without a pause, with readers beside them."""
+    wal = Path(f"{path}-wal")
+    largest = 0
+
+    def work(broker: object) -> None:
+        nonlocal largest
+        for _ in range(60):
+            append(broker, *(Draft(A, f'"{"x" * 10_000}"') for _ in range(10)))
+            largest = max(largest, wal.stat().st_size)
+
+    with opened(path) as tx, opened(path) as rx:
+        follower = rx.log.follow()
+        publish(tx, A)
+        for _ in range(10):
+            together(*(lambda broker=broker: work(broker) for broker in (tx, rx)))
+            follower.next(0)
+        follower.close()
+
+    assert largest < 48 << 20
+
+
+def test_synchronous_full_works_under_gevent(path: Path, url: str) -> None:
+    """Several greenlets publish while each commit waits for the disk in a thread."""
+    source = """
+import gevent
+publishers = [gevent.spawn(publish, broker, A, A, A) for _ in range(10)]
+say(broker.durability)
+say(*(i for p in publishers for i in p.get()))
+"""
+    durability, given = Script(f"{url}?synchronous=full", source, patched=True).end()
+    assert "a power cut" in durability
+    with opened(path) as broker:
+        messages, _ = broker.log.history(A, 100)
+    assert sorted(ids(messages)) == sorted(given.split()) and len(messages) == 30
+
+
+def test_a_path_longer_than_a_sockets_wakes_too(tmp_path: Path) -> None:
+    """A Unix socket's path has at most 107 bytes; a log's may have more."""
+    folder = tmp_path / ("long" * 30) / ("longer" * 20)
+    path = folder / "push.db"
+    with opened(path) as tx, opened(path) as rx:
+        follower = rx.log.follow()
+        follower.watch(A)
+        given = publish(tx, A)
+        assert ids(receive(follower, 1)) == given
+        follower.close()
+
+    bells = Folder(f"{path}-wake")
+    bell = Bell(bells)
+    bells.ring()
+    start = time.monotonic()
+    bell.wait(TIMEOUT)
+    assert time.monotonic() - start < TIMEOUT
+    bell.close()
+    bells.close()
