@@ -79,7 +79,7 @@ def test_killing_a_publisher_loses_nothing_acknowledged(path: Path, url: str) ->
 
 def test_a_dead_follower_is_swept(path: Path, url: str) -> None:
     """A killed process leaves its socket behind; the next publish clears it away."""
-    script = Script(url, "follower = broker.log.follow(); say('follows'); sys.stdin.read()")
+    script = Script(url, "follower = broker.log.follow(); say('follows'); threading.Event().wait()")
     assert script.hear() == "follows"
     bells = path.parent / "push.db-wake"
     assert len(list(bells.glob("*.bell"))) == 1

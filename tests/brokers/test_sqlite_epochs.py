@@ -15,7 +15,7 @@ import pytest
 from pushapp.broker.sqlite.schema import JUMP
 from pushapp.message import Cursor
 
-from .tools import A, B, Clock, cursor, ids, listen, now, opened, publish, told
+from .tools import A, B, Clock, Script, cursor, ids, listen, now, opened, publish, told
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def copy(path: Path) -> Path:
 
 
 def over(source: Path, to: Path) -> None:
-    """Copy as another program does: closing the file here would drop the locks that we hold on it."""
+    """Copy as another program does: closing the file here would drop our locks on it."""
     subprocess.run(["cp", source, to], check=True)
 
 
@@ -117,19 +117,22 @@ def test_a_file_that_is_replaced_while_open_is_a_new_epoch(path: Path) -> None:
         follower.close()
 
 
+_LEAVES_A_WAL = """
+given = publish(broker, A)
+with closing(sqlite3.connect(broker._file.path)) as connection:
+    connection.execute("VACUUM INTO ?", (broker._file.path + ".copy",))
+say(*given, *publish(broker, A, A))
+threading.Event().wait()
+"""
+
+
 def test_a_file_that_is_replaced_while_closed_is_a_new_epoch(path: Path) -> None:
-    """The killed process's -wal is beside it, and is not applied to it."""
-    with opened(path) as broker:
-        given = publish(broker, A)
-        backup = copy(path)
-        given += publish(broker, A, A)
-        left = path.with_name("left")
-        left.mkdir()
-        for end in ("-wal", "-shm"):
-            over(Path(f"{path}{end}"), left / f"push.db{end}")
-    for end in ("-wal", "-shm"):
-        over(left / f"push.db{end}", Path(f"{path}{end}"))
-    backup.replace(path)
+    """What a killed process has left beside the old one is not applied to the new one."""
+    script = Script(f"sqlite:///{path}", _LEAVES_A_WAL)
+    given = script.hear().split()
+    script.kill()
+    assert Path(f"{path}-wal").stat().st_size > 0
+    Path(f"{path}.copy").replace(path)
 
     with opened(path) as broker:
         assert [m.n for m in broker.log.history(A, 10)[0]] == [cursor(given[0]).n]
