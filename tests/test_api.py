@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 
 from pushapp import create_app
 from pushapp.extension import Push
+from pushapp.publish import MAX_BODY
 
 KEYS = "whole,read:looks,publish:publishes"
 JSON = {"Content-Type": "application/json"}
@@ -254,6 +255,47 @@ def test_history_goes_back_page_by_page(client: FlaskClient) -> None:
     assert [m["id"] for m in page["messages"]] == ids[:3] and page["more"] is False
 
 
+@pytest.mark.parametrize("before", ["abc", "", "other.7"])
+def test_an_id_of_another_log_has_nothing_before_it(client: FlaskClient, before: str) -> None:
+    """Its number would point anywhere: refused, and not guessed."""
+    answer = client.get(f"/push/channels/a:1/history?before={before}", headers=bearer())
+    assert (answer.status_code, answer.json["field"]) == (400, "before")
+
+
+@pytest.mark.parametrize("path", ["/channels/a%20b", "/channels/a%20b/history", "/channels/é"])
+def test_a_channel_that_cannot_be_is_refused(client: FlaskClient, path: str) -> None:
+    """And not reported as empty."""
+    answer = client.get(f"/push{path}", headers=bearer())
+    assert (answer.status_code, answer.json["field"]) == (400, "channel")
+
+
+def test_a_channel_that_never_was_is_empty(client: FlaskClient) -> None:
+    """Nobody has to make one first."""
+    assert client.get("/push/channels/a:1", headers=bearer()).json == {
+        "channel": "a:1",
+        "last": None,
+        "kept": 0,
+        "subscribers": 0,
+        "retained": None,
+    }
+    history = client.get("/push/channels/a:1/history", headers=bearer()).json
+    assert history == {"channel": "a:1", "messages": [], "more": False}
+    assert client.delete("/push/channels/a:1/history", headers=bearer()).json == {"deleted": 0}
+
+
+@pytest.mark.parametrize("path", ["/channels/a:1/history", "/scheduled/s1"])
+def test_a_key_that_only_looks_deletes_nothing(client: FlaskClient, path: str) -> None:
+    """403, and what was there is there."""
+    assert client.delete(f"/push{path}", headers=bearer("looks")).status_code == 403
+
+
+def test_an_expired_retained_value_is_a_tombstone(client: FlaskClient, push: Push) -> None:
+    """As everywhere: its time is over, its id is not."""
+    publish(client, {"channel": "a:1", "data": 1, "retain": True, "ttl": 1e-6})
+    retained = client.get("/push/channels/a:1", headers=bearer()).json["retained"]
+    assert retained is None or (retained["expired"] is True and "data" not in retained)
+
+
 def test_a_deleted_history_is_gone_and_its_last_id_is_not(client: FlaskClient) -> None:
     """So that a client behind it is told."""
     last = publish(client, {"channels": ["a:1"], "data": 1, "retain": True}).json["ids"][-1]
@@ -290,6 +332,62 @@ def test_readiness_names_what_an_acknowledgement_survives(client: FlaskClient) -
     """And liveness needs nothing."""
     assert client.get("/healthz").json == {"ok": True}
     assert "survives" in client.get("/readyz").json["checks"]["log"]
+
+
+def test_readiness_says_what_is_wrong(client: FlaskClient, push: Push) -> None:
+    """503 names it; the process itself is well."""
+    push.hub.draining = True
+    answer = client.get("/readyz")
+    assert answer.status_code == 503 and "Retry-After" in answer.headers
+    assert "about to end" in answer.json["detail"]
+    assert client.get("/healthz").status_code == 200
+
+
+def test_readiness_needs_room(tmp_path: Path) -> None:
+    """A worker that is full gets no new clients from a balancer."""
+    app = create_app(
+        PUSH_API_KEYS="whole",
+        PUSH_SECRET="s" * 32,
+        PUSH_BROKER_URL=f"sqlite:///{tmp_path}/push.db",
+        PUSH_MAX_CONNECTIONS=1,
+    )
+    client = app.test_client()
+    assert client.get("/readyz").json["checks"]["room"] == "0 of 1 connections"
+    with client.get("/push/sse?channels=public:a", buffered=False) as stream:
+        assert next(stream.response)
+        answer = client.get("/readyz")
+        assert answer.status_code == 503 and "1 of 1" in answer.json["detail"]
+    app.extensions["push"].close()
+
+
+class Endless:
+    """A body without an end."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    def read(self, size: int = -1) -> bytes:
+        assert size >= 0, "all of it would be too much"
+        self.taken += size
+        return b" " * size
+
+
+@pytest.mark.parametrize(
+    ("head", "most"),
+    [
+        ({"wsgi.input_terminated": True}, 2 * MAX_BODY),  # chunks tell their sum only by coming
+        ({"CONTENT_LENGTH": str(10 << 20)}, 0),
+    ],
+)
+def test_a_body_that_is_too_long_is_not_read(
+    client: FlaskClient, head: dict[str, object], most: int
+) -> None:
+    """Up to the limit; not at all where it says so itself."""
+    body = Endless()
+    environ = {"wsgi.input": body, **head}
+    answer = client.post("/push/publish", headers=bearer(), environ_overrides=environ)
+    assert (answer.status_code, answer.json["field"]) == (413, "body")
+    assert body.taken <= most
 
 
 def test_a_log_that_cannot_be_opened_is_told_and_asked_again(tmp_path: Path) -> None:
