@@ -22,7 +22,7 @@ from .limits import TokenBuckets
 from .problem import problem, secure
 from .publish import load_json
 
-LANGUAGES = ("en", "zh-CN")
+_LANGUAGES = {"en": "en", "zh": "zh-CN"}  # a browser's -> the page's
 _FILE_AGE = 3600  # seconds that browsers keep push.js; then its ETag tells whether it is the same
 _FORM_BODY = 8192  # bytes of one publish from the form
 _FORM_RATE = 5.0  # publishes a second from one address
@@ -83,7 +83,7 @@ def page() -> Response:
     settings = current_push().settings
     text = render_template(
         "demo.html",
-        language=request.accept_languages.best_match(LANGUAGES, LANGUAGES[0]),
+        language=_LANGUAGES[request.accept_languages.best_match(_LANGUAGES, "en")],
         prefix=settings.prefix,
         demo=settings.demo,
         host=request.host_url.rstrip("/"),

@@ -16,12 +16,12 @@ jQuery(function ($) {
     'en': {
       published: 'Published as', failed: 'Not published', recovered: 'Back; nothing was missed.',
       lost: 'Back; some messages are no longer kept.', away: 'Connection lost; trying again.',
-      closed: 'Closed by you.', via: 'It came by', before: 'before', free: 'used', tooMany: 'too many at once; wait a moment'
+      closed: 'Closed by you.', via: 'It came by', before: 'before', tooMany: 'too many at once; wait a moment'
     },
     'zh-CN': {
       published: '已发布，编号', failed: '未能发布', recovered: '已恢复，没有错过任何消息。',
       lost: '已恢复，部分消息已不再保留。', away: '连接中断，正在重试。',
-      closed: '已由您断开。', via: '传输方式：', before: '此前', free: '已用', tooMany: '发得太快，请稍等'
+      closed: '已由您断开。', via: '传输方式：', before: '此前', tooMany: '发得太快，请稍等'
     }
   };
 

@@ -45,10 +45,10 @@
 
   // Asking again would get the same answer: the request is wrong, or the right is missing.
   var FINAL_STATUS = {400: true, 401: true, 403: true};
-  var FINAL_CODE = {1008: true, 4001: true};
+  var FINAL_CODE = {1008: true};
 
   // What an EventSource has to be told to listen for; messages are its unnamed events.
-  var SSE_EVENTS = ['welcome', 'history', 'live', 'heartbeat', 'presence', 'reconnect', 'error'];
+  var SSE_EVENTS = ['welcome', 'history', 'live', 'heartbeat', 'reconnect', 'error'];
 
   // ---- Transports. Each opens a link and hands it frames: the JSON objects of the WebSocket
   // protocol, into which the others translate what they get. What open() returns can close it again.
@@ -80,7 +80,8 @@
         var source = new EventSource(link.address('/sse'));
         function receive(e) {
           // The browser's own `error` has no data, the server's has. The browser would come back
-          // by itself, but knows no jitter and no Retry-After: the core does that.
+          // by itself, but without jitter: the core does that. It tells no status either, so that
+          // a missing right looks like any other failure, and is tried again.
           if (typeof e.data === 'string') {
             link.text(e.data, e.type === 'message' ? undefined : e.type, e.lastEventId);
           } else {
@@ -123,6 +124,7 @@
             data: data,
             dataType: 'json',
             cache: false, // some proxies store what says no-store
+            global: false, // else a page's ajaxStart spinner would turn for ever
             timeout: (data.timeout || 0) * 1000 + ANSWER_WAIT
           }).done(function (answer, status, xhr) {
             var reconnect = (answer.advice || {}).reconnect;
@@ -370,6 +372,8 @@
   Push.prototype._message = function (message) {
     if (!this._isNew(message.id)) {
       this.stats.duplicates += 1;
+    // One that outlived its ttl has moved the cursor, and one of a channel that was left may still
+    // have been on its way; neither is the page's concern.
     } else if (!message.expired && $.inArray(message.channel, this.channels) >= 0) {
       this.stats.messages += 1;
       this._emit('message', message);

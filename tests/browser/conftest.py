@@ -1,0 +1,104 @@
+"""Fixtures: a real Chromium, pages that do not fail unseen, and the jQuerys of four ages."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from ..server import Server
+from ..wire import TIMEOUT
+from .tab import Tab
+
+_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+_NPM_TIMEOUT = 60  # seconds
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A Chromium with a profile of its own."""
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("there is no chromium on this machine")
+    expect.set_options(timeout=2000 * TIMEOUT)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page_errors() -> list[str]:
+    """What scripts failed with in the pages of this test; a test that wants errors empties it."""
+    return []
+
+
+@pytest.fixture
+def new_page(browser: Browser, page_errors: list[str]) -> Iterator[Callable[..., Page]]:
+    """Open pages as browsers of their own: ``new_page(locale="zh-CN")``."""
+    contexts = []
+
+    def new(**options: object) -> Page:
+        context = browser.new_context(**options)  # type: ignore[arg-type]
+        contexts.append(context)
+        context.set_default_timeout(2000 * TIMEOUT)
+        page = context.new_page()
+        page.on("pageerror", lambda error: page_errors.append(str(error)))
+        return page
+
+    yield new
+    for context in contexts:
+        context.close()
+    assert not page_errors
+
+
+@pytest.fixture
+def jquery_file(request: pytest.FixtureRequest) -> Callable[[str], Path]:
+    """Return the full build of a jQuery; other versions than ours come from npm, once."""
+    cache = request.config.cache
+    assert cache is not None
+
+    def find(version: str) -> Path:
+        path = cache.mkdir("jquery") / f"jquery-{version}.js"
+        if not path.exists():
+            npm = shutil.which("npm")
+            if npm is None:
+                pytest.skip(f"there is no npm on this machine to get jQuery {version} with")
+            command = [npm, "pack", "--silent", f"jquery@{version}"]
+            packed = subprocess.run(
+                command, cwd=path.parent, capture_output=True, text=True, timeout=_NPM_TIMEOUT
+            )
+            if packed.returncode:
+                pytest.skip(f"npm has no jQuery {version} for this machine: {packed.stderr[-200:]}")
+            with tarfile.open(path.parent / packed.stdout.strip()) as archive:
+                file = archive.extractfile("package/dist/jquery.js")
+                assert file is not None
+                path.write_bytes(file.read())
+        return path
+
+    return find
+
+
+@pytest.fixture
+def open_tab(
+    new_page: Callable[..., Page], jquery_file: Callable[[str], Path]
+) -> Callable[..., Tab]:
+    """Open a page with push.js and some jQuery on a server: ``open_tab(server, "1.12.4")``."""
+
+    def open_one(server: Server, jquery: str | None = None) -> Tab:
+        return Tab(new_page(), server, jquery_file(jquery) if jquery else None)
+
+    return open_one
+
+
+@pytest.fixture(scope="session")
+def demo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with the demo on, and with it the system feed."""
+    server = Server(tmp_path_factory.mktemp("demo"), PUSH_DEMO=1).start()
+    yield server
+    server.stop()
