@@ -26,6 +26,8 @@ MAX_TTL = 10**9  # seconds; about 30 years, a sanity bound
 MAX_DEPTH = 100  # levels of nesting; some JSON parsers stop not far above
 MAX_DIGITS = 4300  # of an integer; CPython's own default bound (CVE-2020-10735)
 
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_TEXT = "text that UTF-8 can spell"
 _KEY_PATTERN = re.compile(r"[\x20-\x7e]{1,128}")
 _OPTIONS = frozenset({"data", "event", "ttl", "retain", "delay", "at"})
 _TARGETS = ("channel", "channels", "user", "messages")
@@ -49,12 +51,11 @@ class PublishRequest:
 def load_json(raw: bytes) -> object:
     """Return the JSON value that ``raw`` spells.
 
-    Numbers that are not finite and lone surrogates that are written as escapes still pass:
-    ``parse`` finds them where it looks at each value.
+    Numbers that are too large to be finite still pass; ``parse`` finds them in each ``data``.
 
     Raises:
         TooLarge: it is over 1 MiB.
-        InvalidInput: it is not JSON in UTF-8, or nested too deeply.
+        InvalidInput: it is not JSON in UTF-8, nested too deeply, or holds a lone surrogate.
     """
     if len(raw) > MAX_BODY:
         raise TooLarge("body", f"{len(raw)} bytes", f"at most {MAX_BODY}")
@@ -72,6 +73,11 @@ def load_json(raw: bytes) -> object:
     # Nothing is nested deeper than it has brackets: most bodies need no walk.
     if text.count("[") + text.count("{") > MAX_DEPTH:
         _check_depth(value)
+    if _SURROGATE.search(text):  # a pair of them is a character: only encoding it tells
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise InvalidInput("body", "a lone surrogate", _TEXT) from None
     return value
 
 
@@ -156,7 +162,7 @@ class _Parser:
             data = dump(fields["data"])
             size = len(data.encode())
         except UnicodeEncodeError:
-            raise InvalidInput(field, "a lone surrogate", "text that UTF-8 can spell") from None
+            raise InvalidInput(field, "a lone surrogate", _TEXT) from None
         except (TypeError, ValueError) as error:  # not finite; from Python also other types
             raise InvalidInput(field, str(error), "JSON with finite numbers") from None
         except RecursionError:

@@ -185,12 +185,28 @@ def test_integers_have_at_most_4300_digits() -> None:
         sys.set_int_max_str_digits(before)
 
 
-@pytest.mark.parametrize("data", ['"\\ud800"', '["\\udfff"]', '{"\\ud800":1}', '{"a":"x\\ude00y"}'])
-def test_lone_surrogates_are_refused_in_values_and_in_keys(data: str) -> None:
-    """UTF-8 cannot spell them; whoever encoded the message later would fail."""
+@pytest.mark.parametrize(
+    "body",
+    [
+        '"\\ud800"',
+        '["\\uDFFF"]',
+        '{"\\ud800":1}',
+        '{"a":"x\\ude00y"}',
+        '{"channel":"a:1","data":["\\ude00\\ud83d"]}',
+        '{"channel":"a:1","data":1,"\\udbff":1}',
+    ],
+)
+def test_lone_surrogates_are_refused_wherever_they_stand(body: str) -> None:
+    """UTF-8 cannot spell them: no answer could name them, and no message hold them."""
     with pytest.raises(InvalidInput) as error:
-        check_text(f'{{"channel":"a:1","data":{data}}}')
-    assert error.value.field == "data"
+        load_json(body.encode())
+    assert error.value.field == "body"
+
+
+@pytest.mark.parametrize("data", ["\ud800", {"\udfff": 1}])
+def test_lone_surrogates_from_python_are_refused_too(data: object) -> None:
+    """``push.publish`` takes text that did not come as JSON."""
+    assert refused({"channel": "a:1", "data": data}).field == "data"
 
 
 def test_a_pair_of_surrogates_is_a_character() -> None:
