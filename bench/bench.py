@@ -69,20 +69,22 @@ def _arguments() -> argparse.Namespace:
 
 def _summary(record: Record) -> str:
     """Return what a line of progress says of a record: the raw figures, no verdict."""
-    parts = []
+    words = []
     if "bytes_each" in record:
-        parts.append(f"{record['bytes_each'] / 1024:.2f} KiB each")
-    for count in ("busy_delivered", "busy_answers", "busy_confirmed"):
-        if record.get(count):
-            name = count.removeprefix("busy_")
-            parts.append(
-                f"{record[count]:,} {name}, CPU {record['busy_cpu'] / record[count] * 1e6:.2f} µs"
-            )
-            break
-    lost = record["busy_expected"] - record["busy_delivered"]
-    if lost or record["busy_repeated"]:
-        parts.append(f"LOST {lost}, REPEATED {record['busy_repeated']}")
-    return "; ".join([*parts, f"others {record['busy_others']:.2f} cores"])
+        words.append(f"{record['bytes_each'] / 1024:.2f} KiB each")
+    part = "busy" if "busy_cpu" in record else "single"
+    counts = [(name, record[f"{part}_{name}"]) for name in ("delivered", "answers", "confirmed")]
+    name, count = next(((name, count) for name, count in counts if count), ("nothing", 0))
+    words.append(f"{count:,} {name}")
+    if count:
+        words.append(f"CPU {record[f'{part}_cpu'] / count * 1e6:.2f} µs each")
+    for fault, found in (
+        ("lost", record[f"{part}_expected"] - record[f"{part}_delivered"]),
+        ("repeated", record[f"{part}_repeated"]),
+    ):
+        if found:
+            words.append(f"{found:,} {fault.upper()}")
+    return ", ".join([*words, f"others {record[f'{part}_others']:.2f} cores"])
 
 
 def _write(file: TextIO, record: Record) -> None:

@@ -128,11 +128,11 @@ def _record(peer: Peer, repetition: int, cpu: float, **changed: Any) -> str:
         "case": "websocket-1000",
         "peer": peer.name,
         "repetition": repetition,
-        "busy_cpu": cpu,
-        "busy_delivered": 1_000_000,
-        "busy_expected": 1_000_000,
-        "busy_others": 0.01,
-        "busy_stolen": 0.0,
+        "single_cpu": cpu,
+        "single_delivered": 1_000_000,
+        "single_expected": 1_000_000,
+        "single_others": 0.01,
+        "single_stolen": 0.0,
     }
     return json.dumps(record | changed)
 
@@ -160,7 +160,7 @@ def test_losses_failures_and_a_busy_machine_are_in_the_report() -> None:
     """What spoils a figure stands beside it."""
     failure = {"case": "poll", "peer": PUSHAPP.name, "repetition": 0, "failure": "no answer"}
     report = _report(
-        _record(PUSHAPP, 0, 2.0, busy_delivered=999_990, busy_repeated=7, busy_others=0.8),
+        _record(PUSHAPP, 0, 2.0, single_delivered=999_990, single_repeated=7, single_others=0.8),
         json.dumps(failure),
     )
     assert f"| {PUSHAPP.name} | 999,990 | 10 | 7 |" in report
