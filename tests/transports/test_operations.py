@@ -182,7 +182,9 @@ def test_an_op_that_does_not_fit_is_refused_in_its_reply(
 
 
 @pytest.mark.parametrize(
-    "text", ["not json", "", "[1]", '"op"', "null", "1e999", "[" * 50_000, '{"op":"ping"', "NaN"]
+    "text",
+    ["not json", "", "[1]", '"op"', "null", "1e999", "[" * 50_000, '{"op":"ping"', "NaN"]
+    + ['{"op":"ping","ref":"\\ud800"}', '{"op":"ping","\\ud800":1}'],
 )
 def test_a_text_that_is_no_json_object_is_told_and_disturbs_nobody(
     open_ws: Open, server: Server, channel: str, text: str
