@@ -62,6 +62,8 @@ class _Visit:
             yield _refused(reply, body)
             return
         yield Finding(State.OK, "reachable", f"{self._parts.geturl()} answers")
+        if self._headers:
+            yield self._key()
         yield self._ready()
         yield _version(reply)
         yield _headers(reply)
@@ -77,6 +79,12 @@ class _Visit:
                 yield Finding(State.BAD, name, f"it broke off: {error!r}", _TIMEOUT)
 
     # -- one check each ------------------------------------------------------------------------
+
+    def _key(self) -> Finding:
+        reply, _ = self._ask(f"{self._prefix}/channels?limit=1")
+        if reply.status == 401:
+            return Finding(State.BAD, "api key", "the server does not know it", _KEY)
+        return Finding(State.OK, "api key", "the server knows it")
 
     def _ready(self) -> Finding:
         reply, body = self._ask("/readyz")
@@ -107,13 +115,14 @@ class _Visit:
             connection.request("GET", self._path("sse"), headers=headers)
             try:
                 reply = connection.getresponse()
-                line = reply.readline() if reply.status == 200 else b""
+                coding = reply.getheader("Content-Encoding")
+                line = reply.readline() if reply.status == 200 and not coding else b""
             except TimeoutError:
                 found = f"nothing came within {_PATIENCE:.0f} s: something buffers the stream"
                 return Finding(State.BAD, "SSE", found, _BUFFERED)
             if reply.status != 200:
                 return Finding(State.BAD, "SSE", f"status {reply.status}", _BUFFERED)
-            if coding := reply.getheader("Content-Encoding"):
+            if coding:
                 change = "leave text/event-stream out of gzip_types and its like"
                 return Finding(State.BAD, "SSE", f"a proxy compresses it ({coding})", change)
             if not line:

@@ -9,7 +9,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,16 +44,18 @@ def needs_nginx() -> str:
 
 
 @contextmanager
-def nginx(folder: Path, server_port: int, **replaced: str) -> Iterator[int]:
+def nginx(
+    folder: Path, server_port: int, replaced: Mapping[str, str] | None = None
+) -> Iterator[int]:
     """Run nginx with the sample before ``server_port``; yield its own port.
 
-    ``replaced``: what each directive of the sample shall be instead; "" takes it out.
+    ``replaced``: what the line that begins so in the sample shall be instead; "" takes it out.
     """
     program, port = needs_nginx(), free_port()
     site = _put(SAMPLE.read_text(), "server 127.0.0.1:8000;", f"server 127.0.0.1:{server_port};")
     site = _put(site, "listen 80;", f"listen 127.0.0.1:{port};")
-    for name, value in replaced.items():
-        line = next(line for line in site.splitlines() if line.split()[:1] == [name])
+    for begin, value in (replaced or {}).items():
+        line = next(line for line in site.splitlines() if line.strip().startswith(begin))
         site = _put(site, line, value)
     folder.mkdir(exist_ok=True)
     (folder / "site.conf").write_text(site)
