@@ -33,7 +33,7 @@ def only(op: dict[str, Any]) -> None:
         InvalidInput: it does not fit.
     """
     for name in op:
-        raise InvalidInput(name, op[name], "no such field with this op")
+        raise InvalidInput(name[:64], op[name], "no such field with this op")
 
 
 def names(op: dict[str, Any]) -> tuple[str, ...]:

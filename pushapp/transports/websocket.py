@@ -159,12 +159,14 @@ class WebSocket(Stream):
             spawn(self._work)
 
     def _work(self) -> None:
-        while self._waiting and self.outlet is not None and not self.outlet.closed:
-            self._do(self._waiting[0])
-            del self._waiting[0]
-        self._waiting.clear()
-        if isinstance(self.outlet, ParkedSocket):
-            self.outlet.resume()
+        try:
+            while self._waiting and self.outlet is not None and not self.outlet.closed:
+                self._do(self._waiting[0])
+                del self._waiting[0]
+        finally:  # whatever became of an op, the next one is read
+            self._waiting.clear()
+            if isinstance(self.outlet, ParkedSocket):
+                self.outlet.resume()
 
     def _do(self, payload: bytes) -> None:
         ref: object = None
