@@ -1,13 +1,14 @@
-"""``feed``: every line once and in order, whatever happens to the file or the server."""
+"""``feed``: this machine's figures, and every line once, over rotation and restarts."""
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from itertools import islice
 from pathlib import Path
-from queue import Queue
 from typing import Any
 
 import pytest
@@ -16,231 +17,305 @@ from pushapp import feed
 from pushapp.client import Client
 from pushapp.errors import PublishFailed, RequestFailed
 
-from .server import API_KEY, Server
+from .server import API_KEY, ROOT, Server, until
 from .wire import TIMEOUT
+
+PUSHAPP = [sys.executable, "-m", "pushapp.cli"]
+AWAY = RequestFailed(503, "the log cannot be written", "")
+REFUSED = RequestFailed(401, "who are you", "")
 
 
 class Log:
-    """Keeps what is published as the real log does: a key that it has seen appends nothing.
+    """Takes batches as a server does, and fails first as it is told to.
 
-    ``answers`` says for each try in turn whether its answer gets through; afterwards all do.
+    A step is an error, or (error, True) where the batch was taken and only the answer got lost.
     """
 
-    def __init__(self, *answers: bool) -> None:
-        self.lines: list[Any] = []
-        self.batches: list[int] = []
-        self._answers, self._keys = list(answers), set[str]()
+    def __init__(self, *steps: Any) -> None:
+        self.steps = list(steps)
+        self.calls: list[tuple[list[dict[str, Any]], str]] = []
+        self.data: list[Any] = []
+        self._keys: set[str] = set()
 
     def __call__(self, messages: list[dict[str, Any]], idempotency_key: str) -> None:
-        if idempotency_key not in self._keys:
+        self.calls.append((messages, idempotency_key))
+        failure, taken = None, True
+        if self.steps:
+            step = self.steps.pop(0)
+            failure, taken = step if isinstance(step, tuple) else (step, False)
+        if taken and idempotency_key not in self._keys:
             self._keys.add(idempotency_key)
-            self.lines += [m["data"] for m in messages]
-            self.batches.append(len(messages))
-        if self._answers and not self._answers.pop(0):
-            raise PublishFailed(RequestFailed(None, "no answer", "cut"), idempotency_key)
+            self.data += [message["data"] for message in messages]
+        if failure is not None:
+            raise PublishFailed(failure, idempotency_key)
+
+    @property
+    def lines(self) -> list[str]:
+        return [data["line"] for data in self.data]
+
+
+# -- lines -----------------------------------------------------------------------------------------
+
+
+def lines_of(*chunks: bytes | None) -> list[dict[str, Any]]:
+    log = Log()
+    feed.follow(log, chunks, "demo:log")
+    return log.data
+
+
+@pytest.mark.parametrize(
+    ("chunks", "lines"),
+    [
+        ([b"a\nb\n"], ["a", "b"]),
+        ([b"a", b"b\nc", b"\n"], ["ab", "c"]),
+        ([b"a\r\n", b"\n"], ["a", ""]),
+        ([b"no end"], ["no end"]),
+        ([b"of the old file", None, b"of the new\n"], ["of the old file", "of the new"]),
+        ([b"\xc3", b"\xa4\n"], ["ä"]),
+        ([b"\xff\xfe bytes\n"], ["\ufffd\ufffd bytes"]),
+        ([], []),
+    ],
+)
+def test_chunks_are_cut_into_lines(chunks: list[bytes | None], lines: list[str]) -> None:
+    """However the bytes come: split within a line or a character, or not UTF-8 at all."""
+    assert [data["line"] for data in lines_of(*chunks)] == lines
+
+
+def test_a_long_line_is_cut_with_a_mark() -> None:
+    """Its start comes, with the number of bytes that were left out; the next line is whole."""
+    over = feed.LINE_BYTES + 1000
+    long, short = lines_of(b"x" * 5000, b"x" * (over - 5000) + b"\nnext\n")
+    assert long == {"line": "x" * feed.LINE_BYTES, "cut": 1000}
+    assert short == {"line": "next"}
+
+
+def test_lines_that_come_together_are_one_publish() -> None:
+    """A burst costs one request and not one a line."""
+    log = Log()
+    feed.follow(log, [b"".join(b"%d\n" % n for n in range(100))], "demo:log")
+    assert [len(messages) for messages, _ in log.calls] == [100]
+    assert {message["channel"] for message in log.calls[0][0]} == {"demo:log"}
+
+
+def test_a_batch_stays_below_the_server_limit() -> None:
+    """The worst that can be read at once, each byte six as JSON, is below 1 MiB and 1,000."""
+    log = Log()
+    chunk = (b"\x01" * 8191 + b"\n") * (feed._CHUNK // 8192)
+    feed.follow(log, [b"\x01" * 8000, chunk, b"\n" * feed._CHUNK], "d" * 128)
+    for messages, _ in log.calls:
+        assert len(messages) <= 1000
+        assert len(json.dumps({"messages": messages})) < 1 << 20
+
+
+def test_a_batch_is_repeated_under_its_key_until_it_is_acknowledged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing is lost when the server is away, nothing doubled when an answer got lost."""
+    monkeypatch.setattr(feed, "_TRY_AGAIN", 0.0)
+    log = Log(AWAY, (AWAY, True))
+    feed.follow(log, [b"a\n", b"b\n"], "demo:log")
+    assert log.lines == ["a", "b"]
+    keys = [key for _, key in log.calls]
+    assert keys[0] == keys[1] == keys[2] != keys[3]
+
+
+def test_what_will_not_pass_ends_it() -> None:
+    """A wrong key is told, not tried for ever."""
+    with pytest.raises(PublishFailed, match="401"):
+        feed.follow(Log(REFUSED), [b"a\n"], "demo:log")
+
+
+# -- a growing file --------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def following() -> Iterator[Callable[[Path], Queue[Any]]]:
-    """Follow files in threads; what is written comes out of a queue, None where a file ends."""
-    ended, threads = threading.Event(), []
-
-    def follow(path: Path) -> Queue[Any]:
-        queue: Queue[Any] = Queue()
-        chunks = feed.written_to(str(path), lambda: not ended.is_set())
-
-        def read() -> None:
-            for chunk in chunks:
-                queue.put(chunk)
-
-        threads.append(threading.Thread(target=read))
-        threads[-1].start()
-        return queue
-
-    yield follow
-    ended.set()
-    for thread in threads:
-        thread.join(TIMEOUT)
-        assert not thread.is_alive()
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "app.log"
+    path.write_bytes(b"before\n")
+    return path
 
 
-def lines_of(*chunks: bytes | None) -> list[Any]:
-    log = Log()
-    feed.follow(log, chunks, "public:a")
-    return log.lines
+@pytest.fixture
+def written(path: Path) -> Iterator[Iterator[bytes | None]]:
+    chunks = feed.written_to(str(path))
+    yield chunks
+    chunks.close()  # type: ignore[attr-defined]
 
 
-def test_a_line_may_come_in_parts() -> None:
-    """A line is one message however it was written; the last needs no end."""
-    assert lines_of(b"one\ntw", b"o\r\n\nthr", b"ee") == [
-        {"line": "one"},
-        {"line": "two"},
-        {"line": ""},
-        {"line": "three"},
-    ]
-
-
-def test_a_character_may_come_in_parts() -> None:
-    """What is no UTF-8 is replaced; what is cut between two reads is not."""
-    assert lines_of(b"\xc3", b"\xa9 \xff\n") == [{"line": "\u00e9 \ufffd"}]
-
-
-def test_a_long_line_is_cut_and_says_so() -> None:
-    """It ends at the limit and tells how many bytes are left out; the next one is whole."""
-    at_limit, over = b"x" * feed.LINE_BYTES, b"y" * feed.LINE_BYTES
-    first, second, third = lines_of(at_limit + b"\n", over, b"yyy", b"yy\nz\n")
-    assert first == {"line": at_limit.decode()}
-    assert second == {"line": over.decode(), "cut": 5}
-    assert third == {"line": "z"}
-
-
-def test_the_end_of_a_file_ends_its_line() -> None:
-    """What a rotated file ended with is not the beginning of the next file's first line."""
-    assert lines_of(b"old", None, b"new\n") == [{"line": "old"}, {"line": "new"}]
-
-
-def test_lines_that_come_together_are_one_batch() -> None:
-    """Not a request a line; and never more in one than a publish may hold."""
-    log = Log()
-    feed.follow(log, [b"a\n" * 700, b"b\n" * 3], "public:a")
-    assert log.batches == [500, 200, 3]
-    assert len(log.lines) == 703
-
-
-def test_an_answer_that_is_lost_neither_loses_nor_doubles() -> None:
-    """The batch is repeated under its key until its answer gets through."""
-    log = Log(False, False, True, False)
-    feed.follow(log, [b"a\nb\n", b"c\n"], "public:a")
-    assert log.lines == [{"line": "a"}, {"line": "b"}, {"line": "c"}]
-
-
-def test_a_refusal_ends_it() -> None:
-    """What no repeating can change is raised, and not tried for ever."""
-
-    def refuse(messages: object, idempotency_key: str) -> None:
-        raise PublishFailed(RequestFailed(401, "Unauthorized", "no key"), idempotency_key)
-
-    with pytest.raises(PublishFailed, match="401"):
-        feed.follow(refuse, [b"a\n"], "public:a")
-
-
-def test_only_what_is_written_from_now_on(
-    tmp_path: Path, following: Callable[[Path], Queue[Any]]
-) -> None:
-    """What the file held before is not news."""
-    path = tmp_path / "log"
-    path.write_bytes(b"old\n")
-    written = following(path)
+def write(path: Path, data: bytes) -> None:
     with path.open("ab") as file:
-        file.write(b"new\n")
-    assert written.get(timeout=TIMEOUT) == b"new\n"
+        file.write(data)
 
 
-def test_a_rotated_file_is_read_to_its_end(
-    tmp_path: Path, following: Callable[[Path], Queue[Any]]
-) -> None:
-    """The old one's last words come first, also when written after the rename; then all of the
-    new one."""
-    path = tmp_path / "log"
-    path.touch()
-    written = following(path)
-    with path.open("ab", buffering=0) as old:
-        path.rename(tmp_path / "log.1")
-        path.touch()
-        old.write(b"last\n")
-        assert written.get(timeout=TIMEOUT) == b"last\n"
-    path.write_bytes(b"first\n")
-    assert written.get(timeout=TIMEOUT) is None
-    assert written.get(timeout=TIMEOUT) == b"first\n"
+def test_only_what_is_new_is_read(written: Iterator[bytes | None], path: Path) -> None:
+    """What was there before is not news."""
+    write(path, b"new\n")
+    assert next(written) == b"new\n"
+
+
+def test_a_rotated_file_is_read_to_its_end(written: Iterator[bytes | None], path: Path) -> None:
+    """The rest of the old one, a mark between, then the new one from its start."""
+    write(path, b"1\n")
+    assert next(written) == b"1\n"
+    write(path, b"2")
+    path.rename(path.with_suffix(".1"))
+    path.write_bytes(b"3\n")
+    assert [next(written) for _ in range(3)] == [b"2", None, b"3\n"]
+
+
+def test_a_rotation_without_a_new_file_yet(written: Iterator[bytes | None], path: Path) -> None:
+    """Between the two steps the writer may still hold the old file."""
+    old = path.with_suffix(".1")
+    path.rename(old)
+    write(old, b"still\n")
+    assert next(written) == b"still\n"
+    path.write_bytes(b"new\n")
+    assert [next(written), next(written)] == [None, b"new\n"]
 
 
 def test_a_truncated_file_is_read_from_its_start(
-    tmp_path: Path, following: Callable[[Path], Queue[Any]]
+    written: Iterator[bytes | None], path: Path
 ) -> None:
-    """copytruncate does not leave it waiting behind the file's end."""
-    path = tmp_path / "log"
-    path.write_bytes(b"a long line before\n")
-    written = following(path)
-    os.truncate(path, 0)
-    assert written.get(timeout=TIMEOUT) is None
-    with path.open("ab") as file:
-        file.write(b"new\n")
-    assert written.get(timeout=TIMEOUT) == b"new\n"
+    """As ``copytruncate`` and ``> file`` do."""
+    write(path, b"a long line before\n")
+    assert next(written) == b"a long line before\n"
+    path.write_bytes(b"x\n")
+    assert [next(written), next(written)] == [None, b"x\n"]
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
-    """At once, when asked for and not at the first line."""
+def test_it_ends_when_told_to(path: Path) -> None:
+    """Nobody is left behind: the loop looks whether it goes on."""
+    assert list(feed.written_to(str(path), lambda: False)) == []
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    """Said at once, not at the first line."""
     with pytest.raises(FileNotFoundError):
         feed.written_to(str(tmp_path / "none"))
 
 
-def test_it_ends_with_its_parent() -> None:
-    """A feed whose server was killed does not stay behind."""
+def test_a_parent_that_has_gone_is_noticed() -> None:
+    """The server's own feed ends with the server."""
     assert feed.while_parent(None)()
     assert feed.while_parent(os.getppid())()
-    assert not feed.while_parent(os.getpid())()
+    assert not feed.while_parent(1 if os.getppid() != 1 else 2)()
 
 
-def test_the_figures_are_those_the_page_expects() -> None:
-    """Each is there, and is what this machine can have."""
-    came: list[tuple[str, Any, dict[str, Any]]] = []
-    go_on = iter([True, True, False])
+# -- figures ---------------------------------------------------------------------------------------
 
-    def publish(channel: str, data: Any, **options: Any) -> None:
-        came.append((channel, data, options))
 
-    feed.system(publish, 0.05, goes_on=lambda: next(go_on))
-    assert len(came) == 2
-    channel, data, options = came[-1]
-    assert channel == "demo:system"
-    assert options == {"ttl": 10, "retain": True}
+def test_the_figures_are_this_machines() -> None:
+    """Published as the retained value with a ttl of 10 s, with the names that the page reads."""
+    calls: list[tuple[str, Any, dict[str, Any]]] = []
+
+    def publish(channel: str, data: object, **options: Any) -> None:
+        calls.append((channel, data, options))
+
+    feed.system(publish, interval=0.01, goes_on=lambda: len(calls) < 3)
+    assert len(calls) == 3
+    channel, data, options = calls[-1]
+    assert (channel, options) == ("demo:system", {"ttl": 10, "retain": True})
+    json.dumps(data, allow_nan=False)
     assert set(data) == {"cpu", "cores", "memory", "disk", "net", "load"}
     assert 0 <= data["cpu"] <= 100
     assert len(data["cores"]) == os.cpu_count()
     assert 0 < data["memory"]["used"] < data["memory"]["total"]
-    assert 0 <= data["memory"]["percent"] <= 100
-    assert 0 <= data["disk"]["percent"] <= 100
-    rates = [data["disk"][k] for k in ("read", "write")]
-    rates += [data["net"][k] for k in ("sent", "received")]
-    assert all(rate is None or rate >= 0 for rate in rates)
+    assert set(data["memory"]) == {"percent", "used", "total"}
+    assert set(data["disk"]) == {"percent", "read", "write"}
+    assert set(data["net"]) == {"sent", "received"}
+    assert all(rate is None or rate >= 0 for rate in data["net"].values())
     assert len(data["load"]) == 3
 
 
-def test_figures_that_nobody_took_are_dropped() -> None:
-    """An outage ends nothing and leaves no heap of old figures behind."""
-    tries: list[Any] = []
-    go_on = iter([True, True, True, False])
+def test_the_figures_go_on_after_an_outage(caplog: pytest.LogCaptureFixture) -> None:
+    """Old figures are dropped, an outage is one log line, and what will not pass ends it."""
+    steps = [AWAY, AWAY, None, AWAY, REFUSED]
 
-    def publish(channel: str, data: Any, **options: Any) -> None:
-        tries.append(data)
-        if len(tries) < 3:
-            raise PublishFailed(RequestFailed(503, "Service Unavailable", "full"), "k")
+    def publish(channel: str, data: object, **options: Any) -> None:
+        if step := steps.pop(0):
+            raise PublishFailed(step, "key")
 
-    feed.system(publish, 0.01, goes_on=lambda: next(go_on))
-    assert len(tries) == 3
+    with pytest.raises(PublishFailed, match="401"):
+        feed.system(publish, interval=0.01)
+    assert len(caplog.records) == 2
 
 
-@pytest.mark.e2e
-def test_lines_over_a_restart_come_once_and_in_order(make_server: Callable[..., Server]) -> None:
-    """With a real server that goes away while lines come, and comes back."""
-    server = make_server()
-    client = Client(server.url, API_KEY, timeout=2)
-    came = client.tail("public:lines")
-    chunks: Queue[bytes | None] = Queue()
-    wanted = [f"line {n}" for n in range(60)]
-    follower = threading.Thread(
-        target=feed.follow, args=(client.publish_batch, iter(chunks.get, None), "public:lines")
-    )
-    follower.start()
-    for n, line in enumerate(wanted):
-        chunks.put(f"{line}\n".encode())
-        if n == 20:
-            server.stop()
-        if n == 40:
+# -- the whole -------------------------------------------------------------------------------------
+
+
+class Feed:
+    """A running ``pushapp feed follow``."""
+
+    def __init__(self, server: Server, file: str, channel: str, **options: Any) -> None:
+        environ = os.environ | {
+            "PYTHONPATH": str(ROOT),
+            "PUSH_URL": server.url,
+            "PUSH_API_KEYS": API_KEY,
+        }
+        command = [*PUSHAPP, "feed", "follow", file, "--channel", channel]
+        self.process = subprocess.Popen(command, env=environ, **options)
+
+    def end(self) -> int:
+        self.process.terminate()
+        return self.process.wait(TIMEOUT)
+
+
+def kept(server: Server, channel: str) -> list[str]:
+    client = Client(server.url, API_KEY)
+    try:
+        return [m["data"]["line"] for m in client.history(channel, 1000)]
+    finally:
+        client.close()
+
+
+def test_stdin_is_published_line_by_line(server: Server, channel: str) -> None:
+    """``… | pushapp feed follow -`` publishes all of it and ends with it."""
+    running = Feed(server, "-", channel, stdin=subprocess.PIPE)
+    running.process.communicate(b"one\ntwo\nno end", timeout=3 * TIMEOUT)
+    assert running.process.returncode == 0
+    assert kept(server, channel) == ["one", "two", "no end"]
+
+
+def test_a_line_on_stdin_is_published_when_it_comes(server: Server, channel: str) -> None:
+    """Not when the pipe ends or a buffer is full."""
+    running = Feed(server, "-", channel, stdin=subprocess.PIPE)
+    assert running.process.stdin is not None
+    with running.process.stdin as pipe:
+        pipe.write(b"one\n")
+        pipe.flush()
+        until(lambda: kept(server, channel) == ["one"], "the line is published")
+    assert running.process.wait(TIMEOUT) == 0
+
+
+def test_a_restart_of_the_server_loses_and_doubles_no_line(
+    make_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    """A file that grows all the while: killed, and started again, the server has each line once."""
+    server, channel, path = make_server(WEB_CONCURRENCY=1), "public:feed", tmp_path / "app.log"
+    path.touch()
+    running = Feed(server, str(path), channel)
+    written, go_on = 0, threading.Event()
+
+    def write_lines() -> None:
+        nonlocal written
+        while not go_on.wait(0.005):
+            write(path, b"%d\n" % written)
+            written += 1
+
+    writer = threading.Thread(target=write_lines)
+    writer.start()
+    try:
+        until(lambda: kept(server, channel), "the feed has begun")
+        for end in (server.kill, server.stop):
+            before = written
+            until(lambda before=before: written > before + 20, "lines come")
+            end()
             server.start()
-    chunks.put(None)
-    follower.join(3 * TIMEOUT)
-    assert not follower.is_alive()
-    assert [m["data"]["line"] for m in islice(came, 60)] == wanted
-    assert len(client.history("public:lines", 1000)) == 60
-    client.close()
+    finally:
+        go_on.set()
+        writer.join(TIMEOUT)
+    last = str(written - 1)
+    lines = until(lambda: (k := kept(server, channel)) and k[-1] == last and k, "the last line", 30)
+    assert running.end() == -15
+    first = int(lines[0])
+    assert lines == [str(n) for n in range(first, written)]
