@@ -13,7 +13,7 @@ run: $(STAMP) ## a server on http://127.0.0.1:8000 with the demo page and the sy
 	@$(VENV)/bin/python -m pushapp.cli run
 
 test: $(STAMP) ## the whole suite, then again under gevent what can be
-	@scripts/browser-and-nginx
+	@scripts/test-tools
 	$(VENV)/bin/python -m pytest -q -ra
 	$(VENV)/bin/python -m gevent.monkey --module pytest -q -ra -p no:cacheprovider $(PATCHED)
 

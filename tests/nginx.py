@@ -37,9 +37,9 @@ def needs_nginx() -> str:
     """Return where nginx is; without it skip, or fail where CI=true says that it must be there."""
     path = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
     if path is None and os.environ.get("CI") == "true":
-        pytest.fail("there is no nginx: scripts/browser-and-nginx installs it")
+        pytest.fail("there is no nginx: scripts/test-tools installs it")
     if path is None:
-        pytest.skip("there is no nginx: scripts/browser-and-nginx installs it")
+        pytest.skip("there is no nginx: scripts/test-tools installs it")
     return path
 
 
