@@ -198,6 +198,34 @@ def test_a_publisher_that_is_killed_while_it_waits_stops_nobody(path: Path, url:
         assert set(line.split()) <= set(ids(broker.log.history(A, 10)[0]))
 
 
+_KILLED_ANYWHERE = """
+import gevent, random
+given = []
+def work(i):
+    given.append(append(broker, Draft(A, str(i)))[0])
+for i in range(300):
+    publishers = [gevent.spawn(work, 3 * i + j) for j in range(3)]
+    for _ in range(random.randrange(8)):
+        gevent.sleep(0)
+    random.choice(publishers).kill()
+    gevent.joinall(publishers)
+say(*given, *publish(broker, A))
+"""
+
+
+@pytest.mark.parametrize("synchronous", ["normal", "full"])
+def test_publishers_may_be_killed_at_any_time(path: Path, url: str, synchronous: str) -> None:
+    """The others are acknowledged, and nothing is there twice."""
+    script = Script(f"{url}?synchronous={synchronous}", _KILLED_ANYWHERE, patched=True)
+    given = script.hear().split()
+    script.end()
+    assert 600 < len(given)
+    with opened(path) as broker:
+        messages, _ = broker.log.history(A, 1000)
+    assert set(given) <= set(ids(messages))
+    assert len({m.data for m in messages}) == len(messages)
+
+
 # -- full or broken ------------------------------------------------------------------------------
 
 _FULL = """

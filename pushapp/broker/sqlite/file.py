@@ -131,8 +131,9 @@ class LogFile:
         self._saw(meta.epoch, meta.head)
         return result
 
-    def transact(self, work: Callable[[Tx], object]) -> bool:
-        """Do ``work``; when this returns it is in the log. Tell whether followers have news.
+    def transact(self, work: Callable[[Tx], object], done: Callable[[], None]) -> bool:
+        """Do ``work``; call ``done`` as soon as it is in the log, whatever becomes of the caller.
+        Tell whether followers have news.
 
         One attempt; to be called by one at a time.
 
@@ -152,6 +153,9 @@ class LogFile:
                 tx = Tx(link.cursor, meta, self.clock())
                 work(tx)
                 tx.flush()
+            if inode_of(self.path) != link.inode:
+                raise Busy  # it went into a file that is gone
+            done()
             return tx
 
         try:
@@ -163,8 +167,6 @@ class LogFile:
                 self._writer = None
                 link.connection.close()
             raise failure from error
-        if inode_of(self.path) != link.inode:
-            raise Busy  # it went into a file that is gone
         self._saw(tx.epoch, tx.head)
         return tx.news
 
@@ -205,6 +207,9 @@ class LogFile:
         )
         try:
             cursor = connection.cursor()
+            # of a new file: half of SQLite's default costs a quarter less per publish, because a
+            # commit writes whole pages (50 to 38 µs with SQLite 3.40; no more for 60,000 bytes)
+            cursor.execute("PRAGMA page_size = 2048")
             cursor.execute("PRAGMA journal_mode = WAL").fetchone()
             cursor.execute(f"PRAGMA synchronous = {'FULL' if self._full else 'NORMAL'}")
             # no publish pays for a checkpoint, and the WAL's size tells when one is due: ``upkeep``

@@ -1,13 +1,11 @@
-"""Greenlets where gevent has patched the process, threads where it has not.
+"""Letting the other greenlets of a worker run while a call blocks in C.
 
-What belongs here: running a call that blocks in C, or one that nobody can kill. What does not:
-what is called.
+What belongs here: the one way to do that, with and without gevent. What does not: what is called.
 """
 
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -39,20 +37,15 @@ def call_blocking(work: Callable[[], T]) -> T:
         except BaseException as error:
             errors.append(error)
 
-    gevent.get_hub().threadpool.apply(run)
+    task = gevent.get_hub().threadpool.spawn(run)
+    killed: BaseException | None = None
+    while not task.ready():
+        try:
+            task.wait()
+        except BaseException as error:  # the caller is being killed, but not what is under way
+            killed = error
+    if killed is not None:
+        raise killed
     if errors:
         raise errors[0]
     return results[0]
-
-
-def start(work: Callable[[], object]) -> None:
-    """Run ``work()`` beside the caller, who may be killed (by a timeout, say) while it goes on."""
-    if is_patched():
-        import gevent
-
-        gevent.spawn(work)
-        return
-    try:
-        threading.Thread(target=work).start()
-    except RuntimeError:  # there are too many, or the process is ending: then here
-        work()

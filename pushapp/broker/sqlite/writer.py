@@ -15,7 +15,6 @@ from typing import Any, Generic, TypeVar, cast
 
 from ...errors import PushError
 from .file import PATIENCE, LogFile, Tx, attempts
-from .native import start
 from .trouble import Busy, is_of_request
 
 T = TypeVar("T")
@@ -32,8 +31,9 @@ class _Job(Generic[T]):
 
     def __init__(self, work: Callable[[Tx], T]) -> None:
         self.work = work
-        self.done = threading.Event()
+        self.turn = threading.Event()  # it is done, or it leads
         self.unfit = False
+        self.done = False
         self.result: T | None = None
         self.error: Exception | None = None
 
@@ -59,7 +59,7 @@ class Writer:
         self._file, self._ring = file, ring
         self._lock = threading.Lock()
         self._waiting: list[_Job[Any]] = []
-        self._busy = False  # somebody commits what waits
+        self._led = False  # the first who came commits for all who wait
         self.transactions = 0
 
     def run(self, work: Callable[[Tx], T]) -> T:
@@ -73,38 +73,65 @@ class Writer:
         job = _Job(work)
         with self._lock:
             self._waiting.append(job)
-            busy, self._busy = self._busy, True
-        if not busy:
-            start(self._work)  # who is ready to publish just now joins
-        job.done.wait()
+            leads, self._led = not self._led, True
+        try:
+            if not leads:
+                job.turn.wait()
+            if not job.done:
+                self._lead()
+        except BaseException:  # a greenlet may be killed wherever it waits
+            self._leave(job)
+            raise
         if job.error is not None:
             raise job.error
         return cast(T, job.result)
 
-    def _work(self) -> None:
-        """Commit until nobody waits."""
-        while True:
-            batch: list[_Job[Any]] = []
-            try:
-                if self._commit(batch):
-                    self._ring()
-            except Exception as error:
-                for job in batch:
-                    if not job.unfit:
-                        job.error = error
-            for job in batch:
-                job.done.set()
-            with self._lock:
-                self._busy = bool(self._waiting)
-                if not self._busy:
-                    return
+    def _leave(self, job: _Job[Any]) -> None:
+        """Take out a job that nobody waits for."""
+        with self._lock:
+            if job in self._waiting:
+                self._waiting.remove(job)
+        was_to_lead = job.turn.is_set() and not job.done
+        job.done = True
+        if was_to_lead:
+            self._hand_over()
 
-    def _commit(self, batch: list[_Job[Any]]) -> bool:
-        """Do all that waits, which goes into ``batch``; tell whether followers have news."""
+    def _hand_over(self) -> None:
+        """Let the next who waits lead."""
+        with self._lock:
+            following = self._waiting[0] if self._waiting else None
+            self._led = following is not None
+        if following is not None:
+            following.turn.set()
+
+    def _lead(self) -> None:
+        batch: list[_Job[Any]] = []
+        try:
+            time.sleep(0)  # who is ready to publish just now joins this transaction
+            self._commit(batch)
+        except Exception as error:
+            for job in batch:
+                if not (job.done or job.unfit):
+                    job.error = error
+                job.done = True
+        finally:
+            with self._lock:  # where this one is killed, the others come again
+                self._waiting[:0] = [job for job in batch if not job.done]
+            for job in batch:
+                if job.done:
+                    job.turn.set()
+            self._hand_over()
+
+    def _commit(self, batch: list[_Job[Any]]) -> None:
+        """Do all that waits, which goes into ``batch``."""
 
         def work(tx: Tx) -> None:
             for job in batch:
                 job.run(tx)
+
+        def done() -> None:
+            for job in batch:
+                job.done = True
 
         for _ in attempts(time.monotonic() + PATIENCE):
             with self._lock:
@@ -112,9 +139,11 @@ class Writer:
                 batch += self._waiting[:room]
                 del self._waiting[:room]
             try:
-                news = self._file.transact(work)
+                news = self._file.transact(work, done)
             except (Busy, _Unfit):
                 continue
             self.transactions += 1
-            return news
+            if news:
+                self._ring()
+            return
         raise self._file.locked()
