@@ -247,7 +247,8 @@ def doctor(url: str | None, api_key: str | None) -> None:
             except ValueError as error:
                 raise click.UsageError(str(error)) from None
         else:
-            findings = machine.look(local.with_kept_keys(os.environ))
+            os.environ.update(local.with_kept_keys(os.environ))  # gunicorn.conf.py reads it, too
+            findings = machine.look(os.environ)
         bad = False
         for finding in findings:
             click.echo(str(finding))

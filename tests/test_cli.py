@@ -333,6 +333,15 @@ def test_doctor_exits_with_1_where_something_is_bad(shell: Any, server: Server) 
     assert b"PUSH_SECRET is not set" in done.stdout
 
 
+def test_doctor_takes_the_kept_keys(shell: Any, tmp_path: Path) -> None:
+    """Where `pushapp run` has made them, the repository's gunicorn.conf.py is content with them."""
+    shell("run", PUSH_API_KEYS="", PORT="http")
+    (tmp_path / "gunicorn.conf.py").write_text((ROOT / "gunicorn.conf.py").read_text())
+    done = shell("doctor", PUSH_API_KEYS="")
+    assert done.returncode == 0, done.stdout
+    assert b"\nok    gunicorn.conf.py: gevent workers" in done.stdout
+
+
 def test_a_file_that_is_not_there(shell: Any) -> None:
     """``feed follow`` names it in one line."""
     assert "no-such-file: No such file" in failed(shell("feed", "follow", "no-such-file"), 1)
