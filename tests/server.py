@@ -296,28 +296,3 @@ class Server:
         assert reply.status in (200, 201), reply
         ids: list[str] = reply.json["ids"]
         return ids
-
-
-@contextmanager
-def open_publisher(server: Server) -> Iterator[Callable[..., list[str]]]:
-    """Publish batches on one connection: ``publish([draft, …], key=…)`` returns the ids.
-
-    Raises:
-        OSError: the connection broke; nothing is known of the batch.
-    """
-    wire = Wire(server.port)
-
-    def publish(drafts: Sequence[Mapping[str, object]], key: str | None = None) -> list[str]:
-        body: dict[str, object] = {"messages": list(drafts)}
-        if key is not None:
-            body["idempotency_key"] = key
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {API_KEY}"}
-        reply = wire.ask("POST", "/push/publish", headers, json.dumps(body).encode())
-        assert reply.status in (200, 201), reply
-        ids: list[str] = reply.json["ids"]
-        return ids
-
-    try:
-        yield publish
-    finally:
-        wire.close()

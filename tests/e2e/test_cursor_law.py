@@ -14,9 +14,10 @@ from collections.abc import Callable
 import pytest
 
 from ..clients import CLIENTS, TRANSPORTS, Refused
-from ..server import Server, open_publisher
+from ..server import Server
 from ..wire import TIMEOUT, Ended
 from .cutter import CUTS, Cutter
+from .publishing import open_publisher
 
 MESSAGES = 10_000
 READERS = 2  # each of them gets all of it

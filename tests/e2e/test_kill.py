@@ -16,8 +16,9 @@ from functools import partial
 import pytest
 
 from ..clients import Client, Refused, open_client
-from ..server import Server, open_publisher, until
+from ..server import Server, until
 from ..wire import TIMEOUT
+from .publishing import open_publisher
 
 PUBLISHERS = 4
 CHANNELS = [f"public:kill.{n}" for n in range(2)]

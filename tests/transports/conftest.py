@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
 
 from ..clients import TRANSPORTS, Client, WebSocket
 from ..server import Server
+from ..wire import Wire
 
 Connect = Callable[..., Client]
 Open = Callable[..., WebSocket]
@@ -37,3 +38,11 @@ def open_ws(server: Server, connect: Connect) -> Open:
         return client
 
     return open_one
+
+
+@pytest.fixture
+def wire(server: Server) -> Iterator[Wire]:
+    """One TCP connection to the shared server."""
+    wire = Wire(server.port)
+    yield wire
+    wire.close()

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from ..clients import TEXT, TRANSPORTS, Client, WebSocket, open_client
+from ..clients import TRANSPORTS, Client, WebSocket, open_client
 from ..server import Server
+from ..websocket_client import TEXT
 from ..wire import Wire, request
 from .conftest import Connect
 from .waiting import long_poll

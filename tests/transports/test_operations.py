@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from ..clients import TEXT
 from ..server import SHORT, Server
+from ..websocket_client import TEXT
 from .conftest import Open
 from .test_contract import number
 

@@ -7,7 +7,6 @@ comes. What does not: how it drains (``test_draining``), who leaves
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -17,15 +16,6 @@ from ..server import API_KEY, Server
 from ..wire import Wire, request
 from .conftest import Connect
 from .waiting import FORM, HANDSHAKE, long_poll, now, wait_for_subscribers
-
-
-@pytest.fixture
-def wire(server: Server) -> Iterator[Wire]:
-    """One TCP connection to the shared server."""
-    wire = Wire(server.port)
-    yield wire
-    wire.close()
-
 
 # One request after another on one connection
 

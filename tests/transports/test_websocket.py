@@ -11,8 +11,9 @@ import struct
 
 import pytest
 
-from ..clients import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Refused, frame
+from ..clients import Refused
 from ..server import ORIGIN, Server
+from ..websocket_client import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, frame
 from ..wire import Reply, Wire
 from .conftest import Open
 from .waiting import HANDSHAKE

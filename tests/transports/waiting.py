@@ -6,9 +6,15 @@ What belongs here: helpers of several test modules here. What does not: fixtures
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from urllib.parse import urlencode
 
+import pytest
+
 from ..server import Server, until
+from ..wire import Reply, Wire
+
+BOTH = pytest.mark.parametrize("path", ["/push/poll", "/push/longpoll"])
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 HANDSHAKE = {
@@ -51,3 +57,14 @@ def open_sockets(server: Server) -> int:
             except FileNotFoundError:
                 continue  # closed since it was listed
     return count
+
+
+def ask(
+    wire: Wire, path: str, channel: str, headers: Mapping[str, str] | None = None, **params: object
+) -> Reply:
+    return wire.ask("GET", f"{path}?{urlencode({'channels': channel, **params})}", headers)
+
+
+def first_cursor(wire: Wire, channel: str) -> str:
+    cursor: str = ask(wire, "/push/poll", channel).json["cursor"]
+    return cursor
