@@ -163,6 +163,23 @@ def test_a_rotated_file_is_read_to_its_end(written: Iterator[bytes | None], path
     assert [next(written) for _ in range(3)] == [b"2", None, b"3\n"]
 
 
+def test_what_is_written_just_before_a_rotation_is_read(
+    written: Iterator[bytes | None], path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A last line between the read that found nothing and the look that finds a new file."""
+    look = feed._is_replaced
+
+    def late(name: str, stream: Any) -> bool:
+        if path.read_bytes() == b"before\n":
+            write(path, b"last\n")
+            path.rename(path.with_suffix(".1"))
+            path.write_bytes(b"new\n")
+        return look(name, stream)
+
+    monkeypatch.setattr(feed, "_is_replaced", late)
+    assert [next(written) for _ in range(3)] == [b"last\n", None, b"new\n"]
+
+
 def test_a_rotation_without_a_new_file_yet(written: Iterator[bytes | None], path: Path) -> None:
     """Between the two steps the writer may still hold the old file."""
     old = path.with_suffix(".1")
