@@ -6,15 +6,13 @@ What belongs here: starting and ending it. What does not: its configuration, doc
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
+from .needs import needs
 from .server import ROOT, free_port, until
 from .wire import TIMEOUT
 
@@ -35,12 +33,7 @@ http {{
 
 def needs_nginx() -> str:
     """Return where nginx is; without it skip, or fail where CI=true says that it must be there."""
-    path = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
-    if path is None and os.environ.get("CI") == "true":
-        pytest.fail("there is no nginx: scripts/test-tools installs it")
-    if path is None:
-        pytest.skip("there is no nginx: scripts/test-tools installs it")
-    return path
+    return needs("nginx", also="/usr/sbin")
 
 
 @contextmanager

@@ -6,7 +6,6 @@ Nothing here asserts a speed.
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import sys
 import threading
@@ -16,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from .needs import needs
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "bench"))
 from peers import FLASK_SOCK, PUSHAPP, SENDER, Peer  # noqa: E402
 from processes import LoadClient, Server, build  # noqa: E402
@@ -24,16 +25,13 @@ from report import Results, render  # noqa: E402
 TIMEOUT = 30.0  # seconds; only a failure takes them
 SUBSCRIBERS, MESSAGES = 20, 50
 
-needs_gcc = pytest.mark.skipif(not shutil.which("gcc"), reason="the bench is written in C: no gcc")
-
 
 @pytest.fixture(scope="module", autouse=True)
 def _built() -> None:
-    if shutil.which("gcc"):
-        build()
+    needs("gcc")
+    build()
 
 
-@needs_gcc
 @pytest.mark.e2e
 @pytest.mark.parametrize(
     ("peer", "transport"),
@@ -112,7 +110,6 @@ def faulty_server() -> Iterator[FaultyServer]:
     server.join()
 
 
-@needs_gcc
 def test_a_loss_a_repetition_and_a_wrong_order_are_counted(faulty_server: FaultyServer) -> None:
     """The load client is no yes-man: it tells each kind of fault from the others."""
     count = len(faulty_server.spoilt)

@@ -29,6 +29,9 @@ def check_handshake(request: Request) -> None:
         Refused: a header is missing or wrong.
     """
     headers = request.headers
+    if request.environ.get("SERVER_PROTOCOL") == "HTTP/1.0":
+        detail = "WebSocket needs HTTP/1.1; a proxy in between speaks 1.0"
+        raise Refused(426, detail, {"Upgrade": "websocket"})
     if headers.get("Sec-WebSocket-Version") != "13":
         came = headers.get("Sec-WebSocket-Version", "none")
         detail = f"Sec-WebSocket-Version: got {came!a}, expected 13"

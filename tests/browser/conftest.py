@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from ..needs import missing, needs
 from ..server import Server
 from ..wire import TIMEOUT
 from .tab import Tab
@@ -22,9 +22,7 @@ _NPM_TIMEOUT = 60  # seconds
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """A Chromium with a profile of its own."""
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("there is no chromium on this machine")
+    path = needs("chromium")
     expect.set_options(timeout=2000 * TIMEOUT)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
@@ -66,15 +64,12 @@ def jquery_file(request: pytest.FixtureRequest) -> Callable[[str], Path]:
     def find(version: str) -> Path:
         path = cache.mkdir("jquery") / f"jquery-{version}.js"
         if not path.exists():
-            npm = shutil.which("npm")
-            if npm is None:
-                pytest.skip(f"there is no npm on this machine to get jQuery {version} with")
-            command = [npm, "pack", "--silent", f"jquery@{version}"]
+            command = [needs("npm"), "pack", "--silent", f"jquery@{version}"]
             packed = subprocess.run(
                 command, cwd=path.parent, capture_output=True, text=True, timeout=_NPM_TIMEOUT
             )
             if packed.returncode:
-                pytest.skip(f"npm has no jQuery {version} for this machine: {packed.stderr[-200:]}")
+                missing(f"npm has no jQuery {version} for this machine: {packed.stderr[-200:]}")
             with tarfile.open(path.parent / packed.stdout.strip()) as archive:
                 file = archive.extractfile("package/dist/jquery.js")
                 assert file is not None
