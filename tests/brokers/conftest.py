@@ -81,3 +81,14 @@ def tx(open_log: Callable[[], Broker]) -> Broker:
 def rx(open_log: Callable[[], Broker]) -> Broker:
     """Another worker's broker on the same log."""
     return open_log()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the embedded log's own tests keep it."""
+    return tmp_path / "push.db"
+
+
+@pytest.fixture
+def url(path: Path) -> str:
+    return f"sqlite:///{path}"

@@ -75,9 +75,14 @@ class LogMachine(RuleBasedStateMachine):
         kept = [*self.kept[channel], (n, self.clock.now)]
         self.kept[channel] = kept[-retention(channel).size :]
 
-    @rule(seconds=st.sampled_from((1.0, 40.0, DAY)))
+    @rule(seconds=st.sampled_from((1.0, 40.0)))
     def wait(self, seconds: float) -> None:
         self.clock.forward(seconds)
+
+    @rule(broker=either)
+    def nothing_happens_for_days(self, broker: int) -> None:
+        self.wait(2 * DAY)
+        self.sweep(broker)
 
     @rule(broker=either)
     def sweep(self, broker: int) -> None:

@@ -18,11 +18,6 @@ from pushapp.message import Cursor
 from .tools import A, B, Clock, Script, cursor, ids, listen, now, opened, publish, told
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "push.db"
-
-
 def copy(path: Path) -> Path:
     """Return a copy of the log as a careful operator makes it."""
     to = path.with_name("copy.db")

@@ -1,0 +1,140 @@
+"""The embedded log while its file is locked, and publishers that are killed while they wait."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from pushapp.errors import LogUnavailable
+
+from .tools import (
+    TIMEOUT,
+    A,
+    Script,
+    ids,
+    locked,
+    opened,
+    publish,
+    together,
+)
+
+_WAITING = """
+import gevent
+turns = 0
+def turn():
+    global turns
+    while turns < 200:
+        gevent.sleep(0.001)
+        turns += 1
+    say("turned", not publishing.ready())
+gevent.spawn(turn)
+publishing = gevent.spawn(publish, broker, A)
+say(publishing.get()[0])
+"""
+
+
+@pytest.mark.parametrize("synchronous", ["normal", "full"])
+def test_other_greenlets_run_while_the_file_is_locked(
+    path: Path, url: str, synchronous: str
+) -> None:
+    """200 turns of another greenlet pass while a publish waits; then it succeeds."""
+    with opened(path) as broker:
+        publish(broker, A)
+        with locked(path):
+            script = Script(f"{url}?synchronous={synchronous}", _WAITING, patched=True)
+            assert script.hear() == "turned True"
+        assert script.end() == ids(broker.log.history(A, 1)[0])
+
+
+def test_a_file_that_stays_locked_is_unavailable(path: Path) -> None:
+    """A publish gives up and says why; reading goes on, and publishing later does."""
+    with opened(path) as broker:
+        given = publish(broker, A)
+        assert broker.log.history(A, 1)[1].kept == 1
+        with locked(path):
+            with pytest.raises(LogUnavailable, match=r"push\.db: locked by another process"):
+                publish(broker, A)
+            assert ids(broker.log.history(A, 10)[0]) == given
+        given += publish(broker, A)
+        assert ids(broker.log.history(A, 10)[0]) == given
+
+
+def test_who_waits_is_committed_together(path: Path) -> None:
+    """What waits for a locked file takes fewer transactions than publishes."""
+    with opened(path) as broker:
+        publish(broker, A)
+        before = broker.writer.transactions
+        arrived = threading.Semaphore(0)
+        given: list[str] = []
+
+        def work() -> None:
+            arrived.release()
+            given.extend(publish(broker, A))
+
+        def hold() -> None:
+            with locked(path):
+                holds.set()
+                for _ in range(30):
+                    assert arrived.acquire(timeout=TIMEOUT)
+
+        holds = threading.Event()
+        holder = threading.Thread(target=hold)
+        holder.start()
+        assert holds.wait(TIMEOUT)
+        together(*[work] * 30)
+        holder.join(TIMEOUT)
+
+        assert broker.writer.transactions - before < 30
+        assert set(given) < set(ids(broker.log.history(A, 100)[0])) and len(given) == 30
+
+
+_KILLED = """
+import gevent
+publishers = [gevent.spawn(publish, broker, A) for _ in range(4)]
+gevent.sleep(0)
+publishers[0].kill()
+publishers[2].kill()
+say("killed", *(p.ready() for p in publishers))
+say(*publishers[1].get(), *publishers[3].get(), *publish(broker, A))
+"""
+
+
+def test_a_publisher_that_is_killed_while_it_waits_stops_nobody(path: Path, url: str) -> None:
+    """Whether it was the one whose transaction it is, or one of those who wait for it."""
+    with opened(path) as broker:
+        publish(broker, A)
+        with locked(path):
+            script = Script(url, _KILLED, patched=True)
+            assert script.hear() == "killed True False True False"
+        (line,) = script.end()
+        assert set(line.split()) <= set(ids(broker.log.history(A, 10)[0]))
+
+
+_KILLED_ANYWHERE = """
+import gevent, random
+given = []
+def work(i):
+    given.append(append(broker, Draft(A, str(i)))[0])
+for i in range(300):
+    publishers = [gevent.spawn(work, 3 * i + j) for j in range(3)]
+    for _ in range(random.randrange(8)):
+        gevent.sleep(0)
+    random.choice(publishers).kill()
+    gevent.joinall(publishers)
+say(*given, *publish(broker, A))
+"""
+
+
+@pytest.mark.parametrize("synchronous", ["normal", "full"])
+def test_publishers_may_be_killed_at_any_time(path: Path, url: str, synchronous: str) -> None:
+    """The others are acknowledged, and nothing is there twice."""
+    script = Script(f"{url}?synchronous={synchronous}", _KILLED_ANYWHERE, patched=True)
+    given = script.hear().split()
+    script.end()
+    assert 600 < len(given)
+    with opened(path) as broker:
+        messages, _ = broker.log.history(A, 1000)
+    assert set(given) <= set(ids(messages))
+    assert len({m.data for m in messages}) == len(messages)
