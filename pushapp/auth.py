@@ -13,10 +13,12 @@ import inspect
 import re
 import secrets
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, NamedTuple, TypeVar, overload
 from urllib.parse import urlsplit
 
 import flask
+from werkzeug.exceptions import HTTPException
 
 from .errors import InvalidInput, NotAllowed, NotAuthenticated
 from .settings import ApiKey, Settings
@@ -118,15 +120,7 @@ def check_origin(request: flask.Request, settings: Settings) -> None:
     Raises:
         NotAllowed: it does, and that page's origin is not among the allowed ones.
     """
-    origin = request.headers.get("Origin")
-    site = request.headers.get("Sec-Fetch-Site")
-    if is_allowed_origin(origin, settings):
-        return
-    if site is not None:  # a page cannot forge it; old browsers and plain http have none
-        same = site in ("same-origin", "none")
-    else:
-        same = origin is None or _is_host(origin, request.host)
-    if not same:
+    if "*" not in settings.allowed_origins and not is_trusted(request, settings):
         raise NotAllowed("this origin is not allowed; PUSH_ALLOWED_ORIGINS names those that are")
 
 
@@ -232,10 +226,43 @@ class Gate:
         """Return for how many seconds the app allows it."""
         for rule in self._rules:
             if (rule.publish or action == "subscribe") and rule.matches(channel):
-                return _seconds(rule.ask(channel, action), channel, action)
+                with _without_foreign_cookies(self._settings):
+                    return _seconds(_asked(rule, channel, action), channel, action)
         if key is None:
             raise NotAuthenticated(f"to {action} {channel} needs credentials")
         raise NotAllowed(f"this api key may not {action} {channel}")
+
+
+def _asked(rule: _Rule, channel: str, action: Action) -> Decision:
+    """Ask the app; ``abort(401)`` and ``abort(403)`` are its way of saying no."""
+    try:
+        return rule.ask(channel, action)
+    except HTTPException as refusal:
+        if refusal.code == 401:
+            raise NotAuthenticated(f"to {action} {channel} needs credentials") from None
+        if refusal.code == 403:
+            raise NotAllowed(f"you may not {action} {channel}") from None
+        raise
+
+
+def is_trusted(request: flask.Request, settings: Settings) -> bool:
+    """Tell whether the page that asks is ours, or one that the settings name: "*" names none."""
+    origin = request.headers.get("Origin")
+    if origin is not None and origin.lower() in settings.allowed_origins:
+        return True
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:  # a page cannot forge it; old browsers and plain http have none
+        return site in ("same-origin", "none")
+    return origin is None or _is_host(origin, request.host)
+
+
+def _without_foreign_cookies(settings: Settings) -> AbstractContextManager[object]:
+    """Let the app see no cookie that a foreign page made the browser send: never credentials
+    with "*"; a WebSocket knows no CORS that would see to it."""
+    if "Cookie" not in flask.request.headers or is_trusted(flask.request, settings):
+        return nullcontext()
+    environ = {k: v for k, v in flask.request.environ.items() if k != "HTTP_COOKIE"}
+    return flask.current_app.request_context(environ)
 
 
 def _rule(pattern: str | None, function: Callable[..., Decision]) -> _Rule:

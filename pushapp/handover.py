@@ -22,6 +22,10 @@ class Connection(Protocol):
     def parks(self) -> bool:
         """Whether its client can be parked now."""
 
+    @property
+    def keeps(self) -> bool:
+        """Whether there is room to serve its next request."""
+
     def give_back(self, fd: int, early: bytes) -> None:
         """Let gunicorn serve the next request on ``fd``; ``early`` has been read already."""
 

@@ -22,6 +22,7 @@ from collections.abc import Collection, Sequence
 from .broker.interface import Broker, Page
 from .errors import LogUnavailable
 from .message import Bundle, Cursor, Loss, Message
+from .subscriber import Subscriber as Subscriber
 from .wheel import Wheel
 
 CHUNK = 128  # deliveries between two looks at the clock
@@ -32,37 +33,6 @@ _RETRY = 0.5  # seconds between attempts while the log does not answer
 _EPOCH_TRIES = 500  # of 10 ms each, for the hub to notice a new epoch that a reader saw first
 
 log = logging.getLogger(__name__)
-
-
-class Subscriber:
-    """One waiting client in this worker, whatever its transport. The hub calls, under its lock.
-
-    None of these methods may block or raise.
-    """
-
-    __slots__ = ("channels", "live", "n", "slot")
-
-    def __init__(self, channels: tuple[str, ...]) -> None:
-        self.channels = channels
-        self.live = False  # the hub hands out to it
-        self.n = -1  # it has everything of its channels up to here, in the hub's epoch
-        self.slot = -1  # the wheel's
-
-    def deliver(self, bundle: Bundle) -> None:
-        """Take what is new."""
-        raise NotImplementedError
-
-    def tell(self, cursor: Cursor, lost: Sequence[Loss]) -> None:
-        """Tell the client that ``lost`` is missing; it is at ``cursor`` now."""
-        raise NotImplementedError
-
-    def on_due(self) -> float | None:
-        """See ``wheel.Timed``."""
-        raise NotImplementedError
-
-    def drain(self, after: float) -> None:
-        """Let the client go; it shall come back after ``after`` seconds."""
-        raise NotImplementedError
 
 
 class Hub:
@@ -197,7 +167,11 @@ class Hub:
                 complained = False
             self._heard = time.monotonic()
             if page.cursor != self._position:
-                self._hand_out(page)
+                try:
+                    self._hand_out(page)
+                except Exception:
+                    log.exception("handing out failed; everybody comes back with their cursor")
+                    self.drain_all(page.cursor)
 
     def _hand_out(self, page: Page) -> None:
         with self.lock:
@@ -237,6 +211,7 @@ class Hub:
         except Exception:
             log.exception("handing out to %r failed; it is let go", subscriber)
             self.leave(subscriber)
+            subscriber.abandon()
 
     def _losses(self, lost: Sequence[Loss]) -> list[tuple[Subscriber, list[Loss]]]:
         told: dict[Subscriber, list[Loss]] = {}
@@ -266,6 +241,13 @@ class Hub:
             wanted = frozenset(channels)
             plan.append((Bundle([m for m in messages if m.channel in wanted]), subscribers))
         return plan
+
+    def drain_all(self, position: Cursor) -> None:
+        """Let everybody go who was to be handed something up to ``position``."""
+        with self.lock:
+            for subscriber in list(self._subscribers):
+                self._guard(subscriber, subscriber.drain, 0.0)
+            self._position = self._target = position
 
     # -- ending --------------------------------------------------------------------------------
 

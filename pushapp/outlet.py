@@ -83,7 +83,7 @@ class Lot:
         if outlet.unsent > self.limit and not alone:
             outlet.overflow()
         while self.unsent > self.total:
-            max(self.backlogged, key=lambda o: o.unsent).overflow()
+            max(tuple(self.backlogged), key=lambda o: o.unsent).overflow()
 
     def shrink(self, outlet: Bounded, size: int) -> None:
         """Count ``size`` unsent bytes less."""

@@ -62,7 +62,7 @@ class ParkedSocket:
 
     @property
     def closed(self) -> bool:
-        return self._sock is None
+        return self._sock is None or self._ending
 
     # -- reading -------------------------------------------------------------------------------
 
@@ -177,14 +177,16 @@ class ParkedSocket:
 
     def overflow(self) -> None:
         """It is over a bound: let the owner cut it, and see that it ends in any case."""
-        if self.owner is not None:
-            self.owner.on_overflow()
-        if not self._ending:
-            self.close()
+        owner = self.owner
+        if owner is not None:
+            owner.on_overflow()
+        if owner is None or not self._ending:
+            self.close()  # one that is ending already must not hold bytes over the bound either
 
     def cut(self, farewell: bytes = b"") -> None:
-        self._forget(keep_first=True)
-        self.finish(farewell)
+        if not self._ending:  # else what is unsent is its goodbye
+            self._forget(keep_first=True)
+            self.finish(farewell)
 
     def _forget(self, *, keep_first: bool) -> None:
         """Drop what is unsent, but not the rest of a piece that has begun to be sent."""

@@ -18,6 +18,7 @@ from flask import Blueprint, Flask, Response, current_app, request
 from flask_sock import Sock
 from simple_websocket import Server
 from werkzeug.datastructures import CombinedMultiDict, MultiDict
+from werkzeug.exceptions import HTTPException
 
 from .auth import Gate, Grant, check_origin, scope
 from .body import end_connection, read_body, refuse_body
@@ -41,6 +42,7 @@ _SKETCHED = (
     "HTTP_COOKIE",
     "HTTP_HOST",
     "HTTP_ORIGIN",
+    "HTTP_SEC_FETCH_SITE",
     "HTTP_USER_AGENT",
     "HTTP_X_FORWARDED_FOR",
     "HTTP_X_FORWARDED_HOST",
@@ -127,7 +129,10 @@ def websocket_view(ws: Server) -> None:
         grant = push.gate.may_subscribe(wanted.channels)
         push.broker.log.read(wanted.channels, wanted.cursor, limit=1)
         push.check_room()
-    except PushError as error:
+    except Exception as caught:  # a response after the 101 would be read as frames
+        error = caught if isinstance(caught, PushError | HTTPException) else PushError()
+        if error is not caught:
+            current_app.logger.error("pushapp: %s failed", request.path, exc_info=caught)
         body = f'{{"type":"error",{dump(as_dict(error))[1:]}'.encode()
         ws.sock.sendall(frames.text(body) + frames.close(close_code(error), type(error).__name__))
         ws.connected = False  # what flask-sock would send now, has been sent

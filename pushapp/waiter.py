@@ -34,7 +34,7 @@ class Waiter:
                 return
             self._queue.append(data)
             self._changed.notify_all()
-        self._lot.grow(self, len(data))
+            self._lot.grow(self, len(data))
 
     def read(self, timeout: float | None = None) -> bytes | None:
         """Return the next bytes; b"" where none came in ``timeout`` seconds, None at the end."""
@@ -55,12 +55,15 @@ class Waiter:
 
     def overflow(self) -> None:
         """It is over a bound: let the owner cut it, and see that it ends in any case."""
-        if self.owner is not None:
-            self.owner.on_overflow()
-        if not self._ended:
-            self.close()
+        owner = self.owner
+        if owner is not None:
+            owner.on_overflow()
+        if owner is None or not self._ended:
+            self.close()  # one that is ending already must not hold bytes over the bound either
 
     def cut(self, farewell: bytes = b"") -> None:
+        if self._ended:  # what is unsent is its goodbye
+            return
         with self._changed:
             self._drop()
         self.finish(farewell)

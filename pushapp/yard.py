@@ -48,6 +48,12 @@ class Connection:
         """Whether its client can be parked now."""
         return not self.yard.draining and not isinstance(self.client, ssl.SSLSocket)
 
+    @property
+    def keeps(self) -> bool:
+        """Whether there is room to serve its next request: those given back are outside of
+        gunicorn's own count."""
+        return bool(len(self.yard) < self.yard.most)
+
     def give_back(self, fd: int, early: bytes) -> None:
         """Let gunicorn serve the next request of this connection; ``early`` was read already."""
         self.waiting = None
@@ -61,6 +67,7 @@ class Yard:
         self._worker = worker
         self._app = worker.wsgi
         self._handle = worker.handle
+        self.most = worker.cfg.worker_connections
         self._connections: dict[Greenlet, Connection] = {}
         self.draining = False
         self._drained = Event()

@@ -15,6 +15,7 @@ LAYERS = [
     {"message", "errors", "settings"},
     {"broker", "caller", "client"},
     {"wheel"},
+    {"subscriber"},
     {"hub"},
     {"outlet"},
     {"parking", "waiter", "handover", "lifting", "background"},

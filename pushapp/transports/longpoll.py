@@ -70,7 +70,7 @@ class LongPoll(Subscriber):
                         self.hub.wheel.set(self, hold)
                         return
                 self.hub.catch_up(page.cursor)
-        except LogUnavailable:
+        except BaseException:
             self.hub.leave(self)
             raise
         self.hub.leave(self)
@@ -93,6 +93,10 @@ class LongPoll(Subscriber):
         if self.live:  # else ``begin`` is still reading, and answers with what it has read
             self._finish(Answer(self._id, self.hub.position_of(self), reconnect=after))
 
+    def abandon(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+
     # -- answering -----------------------------------------------------------------------------
 
     def _finish(self, reply: Answer) -> None:
@@ -108,7 +112,7 @@ class LongPoll(Subscriber):
         parked, head, connection = self._socket, self._head, self._connection
         if parked is None or head is None or connection is None or self.answered is None:
             return
-        if self.hub.draining:
+        if self.hub.draining or not connection.keeps:
             head = Head(head.status, head.fields, head.http11, keep=False)
         not_modified = unchanged(self.answered, self._asked)
         tag = etag(self.answered, self._asked, not_modified)

@@ -22,7 +22,7 @@ MAX_HOLD = 55.0  # ... and an answer that has begun after 55
 MAX_FORM = 64 * 1024  # bytes of the POST form of poll and longpoll
 
 _CHANNEL = "a name of 1 to 128 characters out of A-Z a-z 0-9 _ . : @ | + ~ = -"
-_ETAG = re.compile(r'\s*(?:W/)?"([^"]*)"\s*(?:,|$)')
+_ETAG = re.compile(r'"([^"]*)"[ \t]*+(?:,|$)')
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from flask import Response
 
-from ..broker.interface import Log, Page
+from ..broker.interface import PAGE_BYTES, Log, Page
 from ..message import Bundle, Cursor, Loss, Message, bodies, dump
 from .params import Asked
 
@@ -94,11 +94,13 @@ def interval(page: Page) -> float:
 
 
 def history(log: Log, channels: Sequence[str], limit: int) -> dict[str, list[Message]]:
-    """Return the last ``limit`` kept messages of each channel; a retained value that is not among
+    """Return the last ``limit`` kept messages of each channel, at most a page of them all (but one
+    of each); a retained value that is not among
     them comes first."""
     found = {}
+    share = PAGE_BYTES // max(1, len(channels))  # all together are one answer
     for channel in channels:
-        messages, info = log.history(channel, limit)
+        messages, info = log.history(channel, limit, max_bytes=share)
         retained = info.retained
         if retained is not None and all(m.n != retained.n for m in messages):
             messages = [retained, *messages]

@@ -23,7 +23,7 @@ from .params import Asked
 from .poll import array, history
 
 VERSION = 1  # of the wire contract
-STALL = 30.0  # seconds without progress after which a client that reads its backlog is too slow
+STALL = 30.0  # seconds for one page, after which a client that reads its backlog is too slow
 _BACKLOG_BYTES = 256 * 1024
 _ROUNDS = 1000  # reads until the hub must have been reached; each is a page, or a lost race
 SLOW = 4008  # close code
@@ -94,17 +94,27 @@ class Stream(Subscriber):
         self.context.hub.wheel.set(self, self._next_due())
         try:
             self.context.hub.join(self, self.channels)
-            if asked.cursor is None and asked.history:
+            cursor = asked.cursor
+            if cursor is None and asked.history:
+                cursor = self.context.hub.log.read((), None).cursor  # first: "now" is before it
                 self.send_history(self.channels, asked.history)
-            self.read_on(self.channels, asked.cursor, self._live)
+            self.read_on(self.channels, cursor, self._live)
         except PushError as error:
             self.fail(error)
+        except Exception:
+            log.exception("beginning connection %s failed; it ends", self.id)
+            self.fail(PushError())
 
     def send_history(self, channels: Sequence[str], limit: int) -> None:
         """Send kept messages from before; they move no cursor."""
-        for channel, messages in history(self.context.hub.log, channels, limit).items():
-            fields = f'"channel":"{channel}","messages":{array(messages).decode()}'
-            self.write(self.named("history", fields))
+        outlet = self.outlet
+        for name in channels:  # one at a time, as the socket drains: together they may be 100 MiB
+            for channel, messages in history(self.context.hub.log, (name,), limit).items():
+                fields = f'"channel":"{channel}","messages":{array(messages).decode()}'
+                self.write(self.named("history", fields))
+            if outlet is None or not outlet.wait_drained(STALL):
+                self.too_slow()
+                return
 
     def read_on(
         self,
@@ -204,6 +214,10 @@ class Stream(Subscriber):
             if self.outlet is not None:
                 self.outlet.finish(frame + self.farewell(code, reason))
 
+    def abandon(self) -> None:
+        if self.outlet is not None:
+            self.outlet.close()
+
     def fail(self, error: PushError) -> None:
         """End because of ``error``, and say so."""
         frame = self.named("error", dump(as_dict(error))[1:-1])
@@ -213,7 +227,7 @@ class Stream(Subscriber):
         """Cut the client off: it has its cursor, and comes back with it."""
         with self.context.hub.lock:
             self.context.hub.leave(self)
-            if self.outlet is not None:
+            if self.outlet is not None and not self.outlet.closed:
                 log.info("cut off as slow: connection %s", self.id)
                 self.outlet.cut(self.farewell(SLOW, "slow"))
 
@@ -232,7 +246,7 @@ class Stream(Subscriber):
             log.exception("asking whether connection %s still may failed; it ends", self.id)
             self.fail(Unavailable("it cannot be told now whether you may listen"))
         else:
-            self._ask_at = _later(grant)
+            self._ask_at = min(self._ask_at, _later(grant))
             with self.context.hub.lock:
                 if self.outlet is not None and not self.outlet.closed:
                     self.context.hub.wheel.set(self, self._next_due())

@@ -7,7 +7,9 @@ does not: what a stream sends when (``stream``), frames as bytes (``frames``).
 from __future__ import annotations
 
 import logging
+import socket
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -16,7 +18,7 @@ from ..background import spawn
 from ..errors import InvalidInput, NotFound, PushError
 from ..handover import Connection, Head
 from ..message import Bundle, Cursor, Loss, Message, dump
-from ..parking import ParkedSocket
+from ..parking import LINGER, ParkedSocket
 from ..problem import as_dict
 from ..waiter import Waiter
 from . import frames
@@ -113,7 +115,8 @@ class WebSocket(Stream):
         """Serve a client that cannot be parked, until it ends."""
         waiter = Waiter(self.context.lot, self)
         self.outlet = waiter
-        writer = threading.Thread(target=_drain, args=(waiter, sock), daemon=True)
+        over = threading.Event()
+        writer = threading.Thread(target=_drain, args=(waiter, sock, over), daemon=True)
         writer.start()
         self._start(waiter)
         try:
@@ -124,8 +127,9 @@ class WebSocket(Stream):
         except OSError:
             pass  # the client is gone, as at the end of its input
         self.context.hub.leave(self)
+        over.set()
         waiter.finish()
-        writer.join(timeout=5)
+        writer.join(timeout=LINGER)
 
     def _start(self, outlet: ParkedSocket | Waiter) -> None:
         asked, self._asked = self._asked, None
@@ -163,6 +167,7 @@ class WebSocket(Stream):
             while self._waiting and self.outlet is not None and not self.outlet.closed:
                 self._do(self._waiting[0])
                 del self._waiting[0]
+                time.sleep(0)  # a flood of them must not hold up the others
         finally:  # whatever became of an op, the next one is read
             self._waiting.clear()
             if isinstance(self.outlet, ParkedSocket):
@@ -250,6 +255,7 @@ class WebSocket(Stream):
         with hub.lock:
             position = hub.position_of(self)
             self.live = self._narrowed = False
+            self.channels = (*self.channels, *added)  # so that whoever ends it leaves these, too
         hub.join(self, added)
         if cursor is None and limit:
             self.send_history(added, limit)
@@ -257,7 +263,6 @@ class WebSocket(Stream):
         if cursor is not None and added:
             _, lost = self.read_on(added, cursor, lambda *_: True, upto=position.n)
         with hub.lock:
-            self.channels = (*self.channels, *added)
             self.ask_by(grant)
 
         def reached(cursor: Cursor, more: list[Loss]) -> bool:
@@ -272,10 +277,18 @@ class WebSocket(Stream):
         self.read_on(self.channels, position, reached)
 
 
-def _drain(waiter: Waiter, sock: Any) -> None:
-    """Write what comes out of ``waiter`` to a socket that blocks."""
+def _drain(waiter: Waiter, sock: Any, over: threading.Event) -> None:
+    """Write what comes out of ``waiter`` to a socket that blocks; then see that it ends, even if
+    its client never does. ``over``: nobody reads from it any more."""
     while (data := waiter.read()) is not None:
         try:
             sock.sendall(data)
         except OSError:
             waiter.close()
+    try:
+        if not over.is_set():
+            sock.shutdown(socket.SHUT_WR)
+        if not over.wait(LINGER):
+            sock.shutdown(socket.SHUT_RD)
+    except OSError as error:
+        log.debug("it has ended already: %s", error)

@@ -1,0 +1,44 @@
+"""One waiting client in a worker, as the hub sees it.
+
+What belongs here: what every transport has to answer to. What does not: how (``transports``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .message import Bundle, Cursor, Loss
+
+
+class Subscriber:
+    """One waiting client in this worker, whatever its transport. The hub calls, under its lock.
+
+    None of these methods may block or raise.
+    """
+
+    __slots__ = ("channels", "live", "n", "slot")
+
+    def __init__(self, channels: tuple[str, ...]) -> None:
+        self.channels = channels
+        self.live = False  # the hub hands out to it
+        self.n = -1  # it has everything of its channels up to here, in the hub's epoch
+        self.slot = -1  # the wheel's
+
+    def deliver(self, bundle: Bundle) -> None:
+        """Take what is new."""
+        raise NotImplementedError
+
+    def tell(self, cursor: Cursor, lost: Sequence[Loss]) -> None:
+        """Tell the client that ``lost`` is missing; it is at ``cursor`` now."""
+        raise NotImplementedError
+
+    def on_due(self) -> float | None:
+        """See ``wheel.Timed``."""
+        raise NotImplementedError
+
+    def drain(self, after: float) -> None:
+        """Let the client go; it shall come back after ``after`` seconds."""
+        raise NotImplementedError
+
+    def abandon(self) -> None:
+        """Let go of its socket at once."""
