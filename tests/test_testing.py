@@ -158,6 +158,8 @@ def test_the_fixtures_serve_an_app_with_a_push(tmp_path: Path) -> None:
             "-W",
             "error",
             "-p",
+            "no:pushapp",  # where it is installed, it is there already
+            "-p",
             "pushapp.testing",
             "test_app.py",
         ],
