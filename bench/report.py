@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 
 from cases import PACED_DELIVERIES, PARTS, POLLERS, Record
-from peers import FLASK_SOCK, PEERS, PUSHAPP, SENDER
+from peers import FLASK_SOCK, PEERS, PUSHAPP, SENDER, Peer
 
 Cases = dict[str, Record]  # by case: what one repetition measured at one peer
 Value = Callable[[Cases], float]
@@ -137,12 +137,17 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
-def _figures(results: Results, unit: str, figures: Sequence[Figure]) -> str:
-    header = [unit, *(peer.name for peer in PEERS), "pushapp ÷ C sender", "pushapp ÷ flask-sock"]
+def _figures(
+    results: Results,
+    unit: str,
+    figures: Sequence[Figure],
+    beside: Sequence[Peer] = (SENDER, FLASK_SOCK),
+) -> str:
+    header = [unit, *(peer.name for peer in PEERS), *(f"pushapp ÷ {peer.name}" for peer in beside)]
     rows = []
     for figure in figures:
         cells = [_cell(results.values(peer.name, figure.value), figure.digits) for peer in PEERS]
-        for other in (SENDER, FLASK_SOCK):
+        for other in beside:
             cells.append(_cell(results.ratios(PUSHAPP.name, other.name, figure.value), 2))
         rows.append([figure.title, *cells])
     return _table(header, rows)
@@ -192,11 +197,12 @@ def _noise(results: Results) -> str:
         return [record[key] for record in results.records for key in keys if key in record] or [0.0]
 
     others, stolen = all_of("others"), all_of("stolen")
-    verdict = "quiet" if median(others) < QUIET else "NOT QUIET: others were at work on it"
+    disturbed = sum(cores > QUIET for cores in others)
+    verdict = "quiet" if not disturbed else "NOT QUIET: others were at work on it"
     return (
-        f"The machine was {verdict}. While something was measured, other processes used "
-        f"{median(others):.2f} cores (median; at most {max(others):.2f}), and the machine's own "
-        f"host took away {median(stolen):.2f} (at most {max(stolen):.2f}).\n"
+        f"The machine was {verdict}. In {disturbed} of {len(others)} measured phases others used "
+        f"more than {QUIET} cores (median {median(others):.2f}, at most {max(others):.2f}). Its "
+        f"own host took away {median(stolen):.2f} cores (at most {max(stolen):.2f}).\n"
     )
 
 
@@ -239,10 +245,11 @@ into one `send()` where it can; the C sender never does, so it is **no floor her
 below 1 says that fewer system calls were made, not that Python is faster than C.
 
 {_figures(results, "µs", BURST)}
-## At a steady {PACED_DELIVERIES:,} deliveries a second
+## At a steady pace
 
-So many messages a second as make {PACED_DELIVERIES:,} deliveries over all subscribers. The delay
-is from publishing to reading, over all subscribers of a message, on one clock.
+As many messages a second as make {PACED_DELIVERIES["websocket"]:,} deliveries over all subscribers,
+{PACED_DELIVERIES["longpoll"]:,} to long polls. The delay is from publishing to reading, on one
+clock; all subscribers are served at once, so half of them wait for half of the others.
 
 {_figures(results, "", PACED)}
 ## CPU of a request, µs
@@ -255,7 +262,7 @@ is from publishing to reading, over all subscribers of a message, on one clock.
 Proportional set size of the server's processes, after less before, divided by clients, on a fresh
 server that has had ten clients and twenty messages. Socket buffers are the kernel's and not in it.
 
-{_figures(results, "KiB", MEMORY)}
+{_figures(results, "KiB", MEMORY, beside=(FLASK_SOCK,))}
 ## What went wrong
 
 {_faults(results)}
