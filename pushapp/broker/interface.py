@@ -197,6 +197,17 @@ class Leases(Protocol):
     def release(self, holder: str) -> None:
         """Drop all that ``holder`` has said."""
 
+    def claim(self, key: str, ttl: float) -> bool:
+        """Tell whether ``key`` is claimed by this call: True for the first, whichever broker asks,
+        False for everybody else until ``ttl`` seconds later; then it is free again.
+
+        One atomic step. Claims are nobody's leases: ``read`` does not show them, whatever the key,
+        and ``release`` does not drop them.
+
+        Raises:
+            LogUnavailable: it cannot be told; it may have been claimed.
+        """
+
 
 class Control(Protocol):
     """Orders from one worker to all (kick, revoke); each worker gets each once, in order."""

@@ -173,6 +173,55 @@ def test_released_is_gone_at_once(tx: Broker, rx: Broker) -> None:
     assert (rx.leases.read("a"), rx.leases.read("b")) == ({"w2": "2"}, {})
 
 
+# -- claims --------------------------------------------------------------------------------------
+
+
+def test_a_claim_is_won_once(tx: Broker, rx: Broker) -> None:
+    """By the first who comes, and by nobody again, on any broker; other keys are other claims."""
+    assert tx.leases.claim("a", 60.0)
+    assert not rx.leases.claim("a", 60.0)
+    assert not tx.leases.claim("a", 60.0)
+    assert rx.leases.claim("b", 60.0)
+
+
+def test_of_a_race_for_a_claim_one_wins(tx: Broker, rx: Broker) -> None:
+    for round_ in range(20):
+        won: list[bool] = []
+
+        def work(broker: Broker, key: str = str(round_), won: list[bool] = won) -> None:
+            won.append(broker.leases.claim(key, 60.0))
+
+        together(*(lambda broker=broker: work(broker) for broker in (tx, rx, tx, rx)))
+        assert sorted(won) == [False, False, False, True]
+
+
+def test_a_claim_ends(tx: Broker, rx: Broker, clock: Clock, kind: Any) -> None:
+    """Not before its time, swept or not, and asking again does not prolong it."""
+    assert tx.leases.claim("a", 60.0)
+    clock.forward(59)
+    kind.tidy(rx)
+    assert not rx.leases.claim("a", 60.0)
+    clock.forward(1)
+    assert rx.leases.claim("a", 60.0)
+    assert not tx.leases.claim("a", 60.0)
+
+
+def test_claims_are_nobodys_leases(tx: Broker, rx: Broker) -> None:
+    """Neither is seen, dropped or replaced through the other."""
+    tx.leases.renew("a", {"a": "1"}, 60.0)
+    assert tx.leases.claim("a", 60.0)
+    assert rx.leases.read("a") == {"a": "1"}
+    rx.leases.release("a")
+    assert not rx.leases.claim("a", 60.0)
+
+
+def test_claims_outlive_the_brokers(open_log: Callable[[], Broker]) -> None:
+    broker = open_log()
+    assert broker.leases.claim("a", 60.0)
+    broker.close()
+    assert not open_log().leases.claim("a", 60.0)
+
+
 # -- control -------------------------------------------------------------------------------------
 
 

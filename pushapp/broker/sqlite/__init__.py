@@ -155,6 +155,21 @@ class SqliteLeases:
     def release(self, holder: str) -> None:
         self.renew(holder, {}, 0)
 
+    def claim(self, key: str, ttl: float) -> bool:
+        def work(tx: Tx) -> bool:
+            # A claim is a receipt of no publisher's: it is there once, and swept as those are.
+            tx.execute(
+                "DELETE FROM receipt WHERE scope = '' AND key = ? AND expires <= ?", (key, tx.now)
+            )
+            return (
+                tx.execute(
+                    "INSERT OR IGNORE INTO receipt VALUES ('', ?, '', '', ?)", (key, tx.now + ttl)
+                ).rowcount
+                > 0
+            )
+
+        return self._writer.run(work)
+
 
 class SqliteControl:
     """See ``interface.Control``."""
