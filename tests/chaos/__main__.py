@@ -1,0 +1,41 @@
+"""``python -m tests.chaos``: break things on purpose, and print the ledger.
+
+What belongs here: the command line. What does not: a run (``run``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+from pathlib import Path
+
+from .faults import FAULTS
+from .report import ledger, show, write
+from .run import Order, Run
+
+
+def main() -> int:
+    """Return 0 where every ledger balances."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--broker", choices=FAULTS, help="one kind of log; without it: each")
+    parser.add_argument("--clients", type=int, default=200)
+    parser.add_argument("--messages", type=int, default=20_000)
+    parser.add_argument("--faults", type=int, default=10)
+    parser.add_argument("--rate", type=float, default=150.0, help="messages a second")
+    parser.add_argument("--seed", type=int, default=random.randrange(10**9))
+    asked = parser.parse_args()
+    good = True
+    for broker in [asked.broker] if asked.broker else FAULTS:
+        order = Order(broker, asked.clients, asked.messages, asked.faults, asked.seed, asked.rate)
+        print(f"{broker}: seed {order.seed}", flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            result = Run(order, Path(folder), show).go()
+        write(ledger(result))
+        good = good and result.verdict.is_good
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

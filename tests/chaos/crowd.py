@@ -1,0 +1,157 @@
+"""The readers, hundreds in one process of their own: each hops from transport to transport.
+
+What belongs here: being a subscriber that keeps its cursor and writes down what comes. What does
+not: what is right or wrong with it (``verdict``). Run it under gevent; it takes its plan as one
+line of JSON, says how far it is once a second, and ends when all have everything. When its stdin
+closes, those who still wait have a last while.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import select
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..clients import CLIENTS, TRANSPORTS, Client, Poll, Refused
+from .books import Got, Reader, Told, Turn, save
+
+_HOP = 8.0  # seconds on one connection, on average
+_BACK = 0.5  # seconds at most before a reader that was cut off comes back
+_POLL = 0.5  # seconds between two polls
+_LAST = 60.0  # seconds for those who still wait when all has been published
+#: An end that says "come back": 503 and 429, and the close codes for leaving, restart, full, slow.
+_COME_BACK = {429, 503, 1000, 1001, 1006, 1012, 1013, 4008}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a crowd is to do."""
+
+    ports: list[int]
+    channels: list[list[str]]  # of each reader
+    last: dict[str, int]  # channel → the number of its last message
+    seed: int
+    book: str  # the file to write
+
+
+class Person(threading.Thread):
+    """One reader."""
+
+    def __init__(self, number: int, plan: Plan) -> None:
+        super().__init__(daemon=True)
+        self._ports, self._chance = plan.ports, random.Random(f"{plan.seed}/{number}")
+        self.book = Reader(f"reader {number}", plan.channels[number])
+        self._waits_for = {plan.last[channel] for channel in self.book.channels}
+        self._cursor: str | None = None
+        self._leave = threading.Event()
+        self.received = 0
+        self.started = threading.Event()
+
+    def run(self) -> None:
+        try:
+            while self._waits_for and not self._leave.is_set():
+                self._turn()
+        except Exception as error:
+            self.book.trouble.append(repr(error))
+        self.started.set()
+
+    def leave(self) -> None:
+        """Stop after the turn that is under way."""
+        self._leave.set()
+
+    def _turn(self) -> None:
+        # The first place is taken by a reader that gets nothing yet.
+        transport = self._chance.choice(TRANSPORTS) if self._cursor else Poll.transport
+        turn = Turn(transport, self._chance.choice(self._ports))
+        until = time.monotonic() + self._chance.expovariate(1 / _HOP)
+        try:
+            client = self._client(turn)
+        except OSError:  # that instance is away
+            self._cut()
+            return
+        try:
+            client.open()
+            self._take(client, turn)
+            self.started.set()
+            while self._waits_for and time.monotonic() < until and not self._leave.is_set():
+                client.receive()
+                self._take(client, turn)
+        except Refused as refused:
+            code = refused.code or refused.status
+            if code is not None and code not in _COME_BACK:
+                self.book.trouble.append(f"{transport}: {refused}")
+            self._cut()
+        except OSError:  # cut, or silent for too long
+            self._cut()
+        finally:
+            client.close()
+            self._take(client, turn)
+            if turn.entries:
+                self.book.turns.append(turn)
+
+    def _client(self, turn: Turn) -> Client:
+        params = {"timeout": 5} if turn.transport == "longpoll" else {}
+        client = CLIENTS[turn.transport](turn.port, self.book.channels, self._cursor, **params)
+        if type(client) is Poll:
+            client.pause = _POLL
+        return client
+
+    def _cut(self) -> None:
+        self.book.cuts += 1
+        self._leave.wait(self._chance.random() * _BACK)
+
+    def _take(self, client: Client, turn: Turn) -> None:
+        """Write down what has come since the last time."""
+        now = time.monotonic()
+        if client.recovered is False:
+            for loss in client.lost:
+                turn.entries.append(Told(**loss))
+            client.recovered, client.lost = None, []
+        for event in client.events:
+            if "type" not in event:
+                number = event["data"]["number"]
+                turn.entries.append(Got(event["id"], event["prev"], event["channel"], number, now))
+                self._waits_for.discard(number)
+                self.received += 1
+        client.events.clear()
+        client.raw.clear()
+        self._cursor = client.cursor
+
+
+def say(people: Iterable[Person]) -> None:
+    """Say how far they are."""
+    here = list(people)
+    waiting = sum(person.is_alive() for person in here)
+    print(json.dumps([sum(person.received for person in here), waiting]), flush=True)
+
+
+def main() -> None:
+    plan = Plan(**json.loads(sys.stdin.readline()))
+    people = [Person(number, plan) for number in range(len(plan.channels))]
+    for person in people:
+        person.start()
+    for person in people:
+        person.started.wait()
+    print("ready", flush=True)
+    listening, until = [sys.stdin], float("inf")
+    while any(person.is_alive() for person in people) and time.monotonic() < until:
+        if listening and select.select(listening, [], [], 1.0)[0]:
+            listening, until = [], time.monotonic() + _LAST
+        elif not listening:
+            next(person for person in people if person.is_alive()).join(1.0)
+        say(people)
+    for person in people:
+        person.leave()
+    for person in people:
+        person.join()
+    save((person.book for person in people), Path(plan.book))
+
+
+if __name__ == "__main__":
+    main()

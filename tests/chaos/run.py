@@ -1,0 +1,224 @@
+"""One run: servers, publishers, a crowd of readers, faults in between, and the verdict.
+
+What belongs here: who is started when, and when a fault happens. What does not: what they do.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from ..server import ROOT
+from . import books
+from .books import Got, Reader, Sent
+from .crowd import Plan
+from .faults import FAULTS
+from .publisher import Pace, Publisher
+from .verdict import Verdict, judge
+from .world import World
+
+_CHANNELS = 20
+_EACH = 2  # channels that a reader reads
+_PUBLISHERS = 3
+_PATIENCE = 120.0  # seconds for the crowd to take its places, and to end
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to run."""
+
+    broker: str
+    clients: int
+    messages: int
+    faults: int
+    seed: int
+    rate: float = 150.0  # messages a second
+    still: float = 10.0  # seconds that what is stopped stands still
+
+
+@dataclass(frozen=True)
+class Happened:
+    """A fault, and when (monotonic seconds)."""
+
+    name: str
+    start: float
+    end: float
+
+
+@dataclass(slots=True)
+class Result:
+    """All that a run has written down, and what it proves."""
+
+    order: Order
+    seconds: float
+    sent: list[Sent]
+    readers: list[Reader]
+    faults: list[Happened]
+    verdict: Verdict
+    repeats: int
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a run is."""
+
+    order: Order
+    published: int = 0
+    received: int = 0
+    waiting: int = 0  # readers that do not have everything yet
+    doing: str = "starting"
+    faults: list[Happened] = field(default_factory=list)
+
+
+class Run:
+    """Does what ``order`` says, in ``folder``; ``show`` is called whenever it is further on.
+
+    ``harm`` is done to the log after everything was published, behind everybody's back.
+    """
+
+    def __init__(
+        self,
+        order: Order,
+        folder: Path,
+        show: Callable[[Progress], None] = lambda progress: None,
+        harm: Callable[[World], None] = lambda world: None,
+    ) -> None:
+        self._order, self._folder, self._harm = order, folder, harm
+        self._chance = random.Random(order.seed)
+        self._show, self._progress = show, Progress(order)
+        self._names = [f"public:chaos.{n}" for n in range(_CHANNELS)]
+        self._channels = {n: self._chance.choice(self._names) for n in range(order.messages)}
+        self._last = {channel: order.messages + n for n, channel in enumerate(self._names)}
+        self._channels |= {number: channel for channel, number in self._last.items()}
+        self._ready = threading.Event()
+
+    def go(self) -> Result:
+        began = time.monotonic()
+        self._show(self._progress)
+        order = self._order
+        chance = random.Random(self._chance.random())
+        world = World(order.broker, self._folder, order.messages, chance)
+        try:
+            crowd = self._gather(world)
+            publishers = self._publish(world)
+            self._harm(world)
+            readers = self._disperse(crowd)
+            log = {channel: self._read(world, channel) for channel in self._names}
+        finally:
+            world.close()
+        sent = [entry for publisher in publishers for entry in publisher.book]
+        self._tell("judging")
+        verdict = judge(sent, readers, log)
+        for publisher in publishers:
+            for trouble in publisher.trouble:
+                verdict.blame("trouble", trouble)
+        repeats = sum(publisher.repeats for publisher in publishers)
+        seconds = time.monotonic() - began
+        return Result(order, seconds, sent, readers, self._progress.faults, verdict, repeats)
+
+    def _tell(self, doing: str) -> None:
+        self._progress.doing = doing
+        self._show(self._progress)
+
+    # The readers
+
+    def _gather(self, world: World) -> subprocess.Popen[str]:
+        """Start the crowd; return when everybody in it has a place in the log."""
+        channels = [self._chance.sample(self._names, _EACH) for _ in range(self._order.clients)]
+        book = str(self._folder / "receipts")
+        plan = Plan(world.ports, channels, self._last, self._order.seed, book)
+        crowd = subprocess.Popen(
+            [sys.executable, "-m", "gevent.monkey", "--module", "tests.chaos.crowd"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        threading.Thread(target=self._listen, args=(crowd,), daemon=True).start()
+        assert crowd.stdin is not None
+        print(json.dumps(asdict(plan)), file=crowd.stdin, flush=True)
+        assert self._ready.wait(_PATIENCE), "the crowd does not take its places"
+        return crowd
+
+    def _listen(self, crowd: subprocess.Popen[str]) -> None:
+        """Hear how far the crowd is, until it ends."""
+        assert crowd.stdout is not None
+        with crowd.stdout as lines:
+            for line in lines:
+                if line == "ready\n":
+                    self._ready.set()
+                else:
+                    self._progress.received, self._progress.waiting = json.loads(line)
+                    self._show(self._progress)
+
+    def _disperse(self, crowd: subprocess.Popen[str]) -> list[Reader]:
+        """Wait until everybody has everything, or a while; return what they wrote down."""
+        assert crowd.stdin is not None
+        crowd.stdin.close()
+        assert crowd.wait(_PATIENCE) == 0
+        return books.load(self._folder / "receipts")
+
+    # The publishers, and the faults between them
+
+    def _publish(self, world: World) -> list[Publisher]:
+        """Publish everything while things break; return the publishers with their books."""
+        pace, total = Pace(), self._order.messages
+        publishers = [
+            self._publisher(world, range(n, total, _PUBLISHERS), pace) for n in range(_PUBLISHERS)
+        ]
+        for publisher in publishers:
+            publisher.start()
+        names = self._chosen()
+        steps = len(names) + 1
+        for n, name in enumerate(names, 1):
+            # Enough for the fault to happen in the midst of it, and not so much that it is over.
+            pace.allow(total * (n + 1) // steps)
+            self._tell("publishing")
+            pace.reached(total * n // steps)
+            self._tell(name)
+            start = time.monotonic()
+            FAULTS[self._order.broker][name](world, self._order.still)
+            self._progress.faults.append(Happened(name, start, time.monotonic()))
+            self._progress.published = total * n // steps
+        pace.allow(total)
+        self._tell("publishing")
+        for publisher in publishers:
+            publisher.join()
+        for server in world.servers:
+            server.wait_for_workers()
+        pace.allow(total + len(self._last))
+        closing = self._publisher(world, list(self._last.values()), pace, gives_up=0.0)
+        closing.run()
+        self._progress.published = total
+        self._tell("waiting for the readers")
+        return [*publishers, closing]
+
+    def _publisher(
+        self, world: World, numbers: Sequence[int], pace: Pace, **options: float
+    ) -> Publisher:
+        rate = self._order.rate / _PUBLISHERS
+        chance = random.Random(self._chance.random())
+        return Publisher(numbers, self._channels, world.ports, pace, rate, chance, **options)
+
+    def _chosen(self) -> list[str]:
+        """Return the names of the faults: each kind once, in any order, before any kind twice."""
+        kinds, names = list(FAULTS[self._order.broker]), []
+        while len(names) < self._order.faults:
+            names += self._chance.sample(kinds, len(kinds))
+        return names[: self._order.faults]
+
+    def _read(self, world: World, channel: str) -> list[Got]:
+        """Return what the log has of a channel up to its last message.
+
+        What a publisher has given up may still land behind it; nobody waits for that.
+        """
+        log = world.log(channel)
+        ends = [n for n, got in enumerate(log, 1) if got.number == self._last[channel]]
+        return log[: ends[0]] if ends else log
