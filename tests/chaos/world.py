@@ -56,10 +56,14 @@ class World:
     def instance(self) -> Server:
         return self.chance.choice(self.servers)
 
+    def open_file(self) -> sqlite3.Connection:
+        """Open the log's file, as another program does."""
+        return sqlite3.connect(self.database, isolation_level=None)
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the write lock of the log's file."""
-        with closing(sqlite3.connect(self.database, isolation_level=None)) as connection:
+        with closing(self.open_file()) as connection:
             connection.execute("BEGIN IMMEDIATE")
             yield
             connection.execute("ROLLBACK")
