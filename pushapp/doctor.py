@@ -187,7 +187,7 @@ def log(settings: Settings) -> Finding:
     if path is not None and not path.exists():
         return _unborn(path)
     try:
-        broker = open_broker(url, settings.retention)
+        broker = open_broker(url, settings.retention, prefix=settings.key_prefix)
         try:
             broker.check()
             return Finding(State.OK, name, broker.durability)

@@ -48,7 +48,9 @@ class Running:
 
     def __init__(self, settings: Settings, gate: Gate, app: Flask) -> None:
         self.pid = os.getpid()
-        self.broker = open_broker(settings.broker_url, settings.retention)
+        self.broker = open_broker(
+            settings.broker_url, settings.retention, prefix=settings.key_prefix
+        )
         try:
             self.hub = Hub(self.broker)
         except BaseException:

@@ -99,8 +99,7 @@ class Hub:
             self._subscribers.add(subscriber)
             for channel in channels:
                 self._listeners.setdefault(channel, set()).add(subscriber)
-        for channel in channels:  # may wait for the broker, so not under the lock
-            self._follower.watch(channel)
+        self._follower.watch(*channels)  # may wait for the broker, so not under the lock
 
     def leave(self, subscriber: Subscriber, channels: Collection[str] | None = None) -> None:
         """Stop listening to ``channels``, or to all and for good; idempotent."""

@@ -20,7 +20,14 @@ from urllib.parse import urlsplit
 from .errors import SettingsError
 
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.@|+~=-]{1,127}")
-_SCHEMES = ("sqlite", "redis", "rediss", "valkey")
+_SCHEMES = (
+    "sqlite",
+    *(
+        f"{kind}{by}"
+        for kind in ("redis", "rediss", "valkey", "valkeys")
+        for by in ("", "+sentinel")
+    ),
+)
 _SECRET_LENGTH = 32  # characters; RFC 7518 section 3.2: an HS256 key has at least 256 bits
 _MOST = 10**9  # messages, or seconds: about 30 years; a sanity bound
 FDS_RESERVED = 200  # listener, log, wake sockets, files, connections being answered
@@ -47,6 +54,7 @@ class Settings:
     """All settings; see the table in docs/protocol.md."""
 
     broker_url: str = "sqlite:///var/push.db"
+    key_prefix: str = "push"  # of all keys on a Valkey or Redis server that apps share
     secret: str = ""  # signs connection ids (and tokens, when they come)
     api_keys: tuple[ApiKey, ...] = ()
     public_namespaces: frozenset[str] = frozenset({"public", "demo"})
@@ -91,6 +99,7 @@ def load(environ: Mapping[str, object], *, embedded: bool = False) -> Settings:
     buffer = read.number("PUSH_BUFFER", 1 << 20, at_least=4096)
     settings = Settings(
         broker_url=_broker_url(read),
+        key_prefix=_key_prefix(read),
         secret=read.text("PUSH_SECRET", "") or (read.text("SECRET_KEY", "") if embedded else ""),
         api_keys=_api_keys(read),
         public_namespaces=frozenset(read.names("PUSH_PUBLIC_NAMESPACES", "public,demo")),
@@ -259,6 +268,13 @@ def _max_connections(read: _Reader) -> int:
     wanted = read.number("PUSH_MAX_CONNECTIONS", 16000, at_least=1)
     fds = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return wanted if fds == resource.RLIM_INFINITY else min(wanted, max(1, fds - FDS_RESERVED))
+
+
+def _key_prefix(read: _Reader) -> str:
+    prefix = read.text("PUSH_KEY_PREFIX", "push")
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", prefix):
+        raise SettingsError("PUSH_KEY_PREFIX", prefix, "letters, digits, _ . and -, at most 64")
+    return prefix
 
 
 def _prefix(read: _Reader) -> str:

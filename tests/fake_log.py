@@ -67,11 +67,11 @@ class FakeFollower:
         self.watched: set[str] = set()
         self._woken = threading.Event()
 
-    def watch(self, channel: str) -> None:
-        self.watched.add(channel)
+    def watch(self, *channels: str) -> None:
+        self.watched.update(channels)
 
-    def unwatch(self, channel: str) -> None:
-        self.watched.discard(channel)
+    def unwatch(self, *channels: str) -> None:
+        self.watched.difference_update(channels)
 
     def next(self, timeout: float) -> Page:
         self._woken.wait(timeout)

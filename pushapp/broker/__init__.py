@@ -16,8 +16,9 @@ from .interface import Broker
 _NAME = "PUSH_BROKER_URL"
 
 
-def open_broker(url: str, retention: Callable[[str], Retention]) -> Broker:
-    """Return a broker on the log at ``url``; ``retention`` tells how much of a channel is kept.
+def open_broker(url: str, retention: Callable[[str], Retention], *, prefix: str = "push") -> Broker:
+    """Return a broker on the log at ``url``; ``retention`` tells how much of a channel is kept,
+    ``prefix`` keeps apps that share a Valkey or Redis server apart.
 
     It belongs to the process that calls this. A log that does not answer raises nothing here: each
     use tries again and says so itself.
@@ -26,8 +27,16 @@ def open_broker(url: str, retention: Callable[[str], Retention]) -> Broker:
         SettingsError: ``url`` names no log that this version can open.
     """
     parts = urlsplit(url)
-    if parts.scheme in ("redis", "rediss", "valkey"):
-        raise SettingsError(_NAME, url, "sqlite:///PATH, the only kind of log in this version")
+    if parts.scheme.removesuffix("+sentinel") in ("redis", "rediss", "valkey", "valkeys"):
+        try:
+            from .redis import RedisBroker
+        except ModuleNotFoundError as error:
+            if error.name != "redis":
+                raise
+            raise SettingsError(
+                _NAME, f"{parts.scheme}://…", "the package redis beside it: pip install redis"
+            ) from None
+        return RedisBroker(url, retention, prefix=prefix)
     path = unquote(parts.path[1:])  # sqlite:///relative, sqlite:////absolute
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     synchronous = options.pop("synchronous", "normal")

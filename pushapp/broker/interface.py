@@ -92,19 +92,24 @@ class Follower(Protocol):
 
     position: Cursor  # everything of the watched channels up to here was returned by ``next``
 
-    def watch(self, channel: str) -> None:
-        """Follow ``channel`` from ``position`` on, at the latest when this returns."""
+    def watch(self, *channels: str) -> None:
+        """Follow ``channels`` from ``position`` on, at the latest when this returns.
 
-    def unwatch(self, channel: str) -> None:
-        """Stop following ``channel``; it may go on for a while."""
+        Raises:
+            LogUnavailable: they cannot be followed now.
+        """
+
+    def unwatch(self, *channels: str) -> None:
+        """Stop following ``channels``."""
 
     def next(self, timeout: float) -> Page:
         """Wait until there may be something new, at most ``timeout`` seconds; return what there is.
 
         All of the watched channels after ``position`` in id order, at most a page (with ``more``
         the next call returns at once). Afterwards ``position`` is ``page.cursor``. A wake-up that
-        got lost delays this by at most a second. A hole (the worker slept until messages had been
-        trimmed) or an epoch that ended is told in ``lost``; what is kept still comes.
+        got lost, alone or with its connection, delays this by a second or a few. A hole (the
+        worker slept until messages had been trimmed) or an epoch that ended is told in ``lost``;
+        what is kept still comes.
 
         Raises:
             LogUnavailable: the log did not answer; ``position`` is as it was.
@@ -226,7 +231,10 @@ class Broker(Protocol):
     schedule: Schedule
     leases: Leases
     control: Control
-    durability: str  # what an acknowledged message survives, in words
+
+    @property
+    def durability(self) -> str:
+        """What an acknowledged message survives, in words."""
 
     def check(self) -> None:
         """Return when the log answers and can be written.

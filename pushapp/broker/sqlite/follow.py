@@ -45,14 +45,14 @@ class SqliteFollower:
         self._waits = False
         self.position = file.snapshot(lambda db, meta: Cursor(meta.epoch, meta.head))
 
-    def watch(self, channel: str) -> None:
+    def watch(self, *channels: str) -> None:
         with self._lock:
-            self._watched.add(channel)
+            self._watched.update(channels)
             self._joined += 1
 
-    def unwatch(self, channel: str) -> None:
+    def unwatch(self, *channels: str) -> None:
         with self._lock:
-            self._watched.discard(channel)
+            self._watched.difference_update(channels)
 
     def next(self, timeout: float) -> Page:
         start, trouble = self.position, None
