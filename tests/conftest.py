@@ -14,6 +14,18 @@ from flask.testing import FlaskClient
 
 from .clients import Client, open_client
 from .server import API_KEY, SECRET, Server, until
+from .valkey import Valkey
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """The Valkey that most tests share, each under a key prefix of its own.
+
+    A test that harms it starts one of its own.
+    """
+    valkey = Valkey(tmp_path_factory.mktemp("valkey")).start()
+    yield valkey
+    valkey.stop()
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +48,13 @@ def server(_shared_server: Server) -> Iterator[Server]:
 
 
 @pytest.fixture
-def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+def log_settings() -> dict[str, object]:
+    """Where the servers of ``make_server`` have their log: here, in a file of the test's own."""
+    return {}
+
+
+@pytest.fixture
+def make_server(tmp_path: Path, log_settings: dict[str, object]) -> Iterator[Callable[..., Server]]:
     """Start servers with settings of their own: ``make_server(WEB_CONCURRENCY=1)``.
 
     They share one log, unless ``PUSH_BROKER_URL`` says otherwise.
@@ -44,7 +62,7 @@ def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     servers: list[Server] = []
 
     def make(**options: Any) -> Server:
-        server = Server(tmp_path, **options)
+        server = Server(tmp_path, **log_settings, **options)
         servers.append(server)
         return server.start()
 

@@ -154,6 +154,11 @@ class Valkey:
         """Return its answer to one command, as text."""
         return self._client.execute_command(*command)
 
+    def forget(self, prefix: str) -> None:
+        """Delete all that one app has here."""
+        for key in self._client.scan_iter(f"{{{prefix}}}:*", count=1000):
+            self._client.delete(key)
+
     def clients(self) -> list[dict[str, str]]:
         """Return its CLIENT LIST: whose name it is, and how many channels it hears (``sub``)."""
         listed: list[dict[str, str]] = self._client.client_list()

@@ -1,6 +1,6 @@
 """Fixtures: brokers on one log, and a clock that stands until it is moved. No tests here.
 
-A broker of another kind is one more class like ``Sqlite`` and one more line in ``KINDS``.
+Where the brokers are of each kind in turn, ``kinds`` says what that means.
 """
 
 from __future__ import annotations
@@ -11,33 +11,10 @@ from pathlib import Path
 import pytest
 
 from pushapp.broker.interface import Broker
-from pushapp.broker.sqlite import SqliteBroker
 
-from .tools import Clock, retention
-
-
-class Sqlite:
-    """How the shared suite handles the embedded log."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "push.db"
-        self.url = f"sqlite:///{self.path}"
-
-    def open(self, clock: Clock) -> SqliteBroker:
-        return SqliteBroker(str(self.path), retention, clock=clock)
-
-    def tidy(self, broker: SqliteBroker) -> None:
-        """Remove at once all that is too old."""
-        while broker.writer.run(broker.upkeep.sweep):
-            pass
-
-    def lose_wake_ups(self) -> None:
-        """Make sure that no follower hears a publish any more."""
-        for bell in Path(f"{self.path}-wake").glob("*.bell"):
-            bell.unlink()
-
-
-KINDS = {"sqlite": Sqlite}
+from ..valkey import Valkey
+from .kinds import KINDS, Kind
+from .tools import Clock
 
 
 @pytest.fixture
@@ -46,19 +23,29 @@ def clock() -> Clock:
 
 
 @pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest, tmp_path: Path) -> Sqlite:
-    """An empty log of each kind, which nobody has opened."""
-    return KINDS[request.param](tmp_path)
+def make_kind(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Kind]]:
+    """Make empty logs of each kind in turn."""
+    make = KINDS[request.param]
+    valkey: Valkey | None = request.getfixturevalue("valkey") if request.param == "redis" else None
+    kinds: list[Kind] = []
+
+    def make_one() -> Kind:
+        kinds.append(make(tmp_path / f"log{len(kinds)}", valkey))
+        return kinds[-1]
+
+    yield make_one
+    for kind in kinds:
+        kind.forget()
 
 
 @pytest.fixture
-def broker_url(kind: Sqlite) -> str:
-    """The log's URL, as an operator writes it."""
-    return kind.url
+def kind(make_kind: Callable[[], Kind]) -> Kind:
+    """An empty log, which nobody has opened."""
+    return make_kind()
 
 
 @pytest.fixture
-def open_log(kind: Sqlite, clock: Clock) -> Iterator[Callable[[], Broker]]:
+def open_log(kind: Kind, clock: Clock) -> Iterator[Callable[[], Broker]]:
     """Open one more broker on the log."""
     brokers: list[Broker] = []
 

@@ -16,6 +16,7 @@ from pushapp.broker import open_broker
 from pushapp.broker.interface import AppendKey, Broker
 from pushapp.message import Draft
 
+from .kinds import Kind
 from .tools import (
     A,
     B,
@@ -208,10 +209,10 @@ def test_nothing_above_upto_is_read(tx: Broker, rx: Broker) -> None:
 # -- the whole -----------------------------------------------------------------------------------
 
 
-def test_a_url_opens_the_log(broker_url: str, tx: Broker) -> None:
+def test_a_url_opens_the_log(kind: Kind, tx: Broker) -> None:
     """What ``open_broker`` opens is the log that others are open on."""
     given = publish(tx, A)
-    broker = open_broker(broker_url, retention)
+    broker = open_broker(kind.url, retention, **kind.options)
     try:
         broker.check()
         assert ids(broker.log.history(A, 10)[0]) == given

@@ -5,19 +5,23 @@ The model remembers every message that there ever was, and which of them are kep
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
-from pushapp.broker.interface import Follower, Page
-from pushapp.broker.sqlite import SqliteBroker
+from pushapp.broker.interface import Broker, Follower, Page
 from pushapp.message import Draft
 
+from .kinds import Kind
 from .tools import BRIEF, DAY, FEW, A, Clock, append, cursor, ids, now, retention
 
 CHANNELS = (A, FEW, BRIEF)
@@ -28,10 +32,9 @@ either = st.sampled_from((0, 1))  # of the two brokers
 class LogMachine(RuleBasedStateMachine):
     """Two brokers on one log, a follower of all channels at one of them, and the model."""
 
-    @initialize()
-    def begin(self) -> None:
-        self.folder = Path(tempfile.mkdtemp())
-        self.clock = Clock()
+    def __init__(self, kind: Kind) -> None:
+        super().__init__()
+        self.kind, self.clock = kind, Clock()
         self.brokers = [self.open(), self.open()]
         self.follower = self.follow()
         self.heads = [now(self.brokers[0])]  # cursors that somebody may have
@@ -41,8 +44,8 @@ class LogMachine(RuleBasedStateMachine):
         self.scheduled: list[tuple[float, int, str]] = []
         self.floor = 0
 
-    def open(self) -> SqliteBroker:
-        return SqliteBroker(str(self.folder / "push.db"), retention, clock=self.clock)
+    def open(self) -> Broker:
+        return self.kind.open(self.clock)
 
     def follow(self) -> Follower:
         follower = self.brokers[1].log.follow()
@@ -54,7 +57,7 @@ class LogMachine(RuleBasedStateMachine):
         self.follower.close()
         for broker in self.brokers:
             broker.close()
-        shutil.rmtree(self.folder)
+        self.kind.forget()
 
     # -- what may happen -------------------------------------------------------------------------
 
@@ -88,8 +91,7 @@ class LogMachine(RuleBasedStateMachine):
     def sweep(self, broker: int) -> None:
         one = self.brokers[broker]
         before = {info.channel for info in one.log.channels()}
-        while one.writer.run(one.upkeep.sweep):
-            pass
+        self.kind.tidy(one)
         for channel, kept in self.kept.items():
             oldest = self.clock.now - retention(channel).ttl
             self.kept[channel] = [(n, at) for n, at in kept if at > oldest]
@@ -179,7 +181,14 @@ class LogMachine(RuleBasedStateMachine):
             assert ids(messages) == [f"{message.epoch}.{message.n}" for message in messages]
 
 
-TestLog = LogMachine.TestCase
-TestLog.settings = settings(
-    max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
-)
+def test_the_log_does_what_the_model_says(make_kind: Callable[[], Kind]) -> None:
+    """60 times 30 steps of any kind."""
+    run_state_machine_as_test(
+        lambda: LogMachine(make_kind()),
+        settings=settings(
+            max_examples=60,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

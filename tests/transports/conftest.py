@@ -1,7 +1,8 @@
-"""What the transport tests share: a client of each transport in turn."""
+"""What the transport tests share: a client of each transport in turn, over each kind of log."""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -9,10 +10,49 @@ import pytest
 
 from ..clients import TRANSPORTS, Client, WebSocket
 from ..server import Server
+from ..valkey import Valkey
 from ..wire import Wire
 
 Connect = Callable[..., Client]
 Open = Callable[..., WebSocket]
+
+
+def _settings(kind: str, request: pytest.FixtureRequest) -> dict[str, object]:
+    """Return where a server has an empty log of this kind."""
+    if kind == "sqlite":
+        return {}
+    valkey: Valkey = request.getfixturevalue("valkey")
+    return {"PUSH_BROKER_URL": valkey.url, "PUSH_KEY_PREFIX": f"test-{uuid.uuid4().hex}"}
+
+
+@pytest.fixture(scope="session", params=["sqlite"])
+def log_kind(request: pytest.FixtureRequest) -> str:
+    """Each kind of log in turn."""
+    kind: str = request.param
+    return kind
+
+
+@pytest.fixture(scope="session")
+def _shared_server(
+    log_kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("server"), **_settings(log_kind, request)).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def log_settings(log_kind: str, request: pytest.FixtureRequest) -> dict[str, object]:
+    return _settings(log_kind, request)
+
+
+@pytest.fixture
+def remove_log(log_kind: str, request: pytest.FixtureRequest) -> Callable[[Server], None]:
+    """Take a server's log away, as an operator does who begins anew."""
+    if log_kind == "sqlite":
+        return Server.remove_log
+    valkey: Valkey = request.getfixturevalue("valkey")
+    return lambda server: valkey.forget(server.environ["PUSH_KEY_PREFIX"])
 
 
 @pytest.fixture(params=TRANSPORTS)

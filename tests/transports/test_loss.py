@@ -95,16 +95,19 @@ def test_a_cursor_of_another_epoch_or_of_the_future_is_told_as_epoch(
 
 
 def test_a_log_that_was_replaced_is_another_epoch(
-    make_server: Callable[..., Server], connect: Connect, channel: str
+    make_server: Callable[..., Server],
+    remove_log: Callable[[Server], None],
+    connect: Connect,
+    channel: str,
 ) -> None:
-    """A file that was removed costs every client its recovery, and each is told."""
+    """A log that was removed costs every client its recovery, and each is told."""
     server = make_server()
     server.publish(channel, "gone")
     clients = [connect(transport, server, [channel]) for transport in TRANSPORTS]
     for client in clients:
         client.close()
     server.stop()
-    server.remove_log()
+    remove_log(server)
     server.start()
     server.publish(channel, "new")
     for client in clients:

@@ -88,13 +88,17 @@ def test_a_worker_that_slept_too_long_tells_its_clients_what_is_missing(
 
 @STREAMS
 def test_a_log_that_is_replaced_under_a_stream_is_told_in_it(
-    transport: str, make_server: Callable[..., Server], connect: Connect, channel: str
+    transport: str,
+    make_server: Callable[..., Server],
+    remove_log: Callable[[Server], None],
+    connect: Connect,
+    channel: str,
 ) -> None:
     """``live`` comes again with recovered false and reason epoch; then it goes on."""
     server = make_server()
     server.publish(channel, "old")
     client = connect(transport, server, [channel])
-    server.remove_log()
+    remove_log(server)
     server.post({"channel": channel, "data": "wakes whoever follows"})
     live = client.wait_for("live")
     assert live["recovered"] is False

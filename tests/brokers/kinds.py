@@ -1,0 +1,91 @@
+"""The kinds of log that keep the contract, and what the shared tests must do to each.
+
+What belongs here: opening, tidying, deafening. What does not: what is promised. Another kind of
+broker is one more class and one more line in ``KINDS``.
+"""
+
+from __future__ import annotations
+
+import socket
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from pushapp.broker.interface import Broker
+from pushapp.broker.redis import RedisBroker
+from pushapp.broker.redis.scripts import TICK
+from pushapp.broker.sqlite import SqliteBroker
+
+from ..valkey import Valkey, deafen
+from .tools import Clock, retention
+
+
+class Kind(Protocol):
+    """An empty log of some kind."""
+
+    url: str
+    options: dict[str, Any]  # for ``open_broker``, beside the URL
+
+    def open(self, clock: Clock) -> Broker:
+        """Open one more broker on it."""
+
+    def tidy(self, broker: Any) -> None:
+        """Remove at once all that is too old."""
+
+    def lose_wake_ups(self) -> None:
+        """Make sure that no follower hears a publish any more."""
+
+    def forget(self) -> None:
+        """Remove the log; no broker is open on it."""
+
+
+class Sqlite:
+    """The embedded log: a file."""
+
+    def __init__(self, folder: Path, valkey: Valkey | None) -> None:
+        self.path = folder / "push.db"
+        self.url = f"sqlite:///{self.path}"
+        self.options: dict[str, Any] = {}
+
+    def open(self, clock: Clock) -> SqliteBroker:
+        return SqliteBroker(str(self.path), retention, clock=clock)
+
+    def tidy(self, broker: SqliteBroker) -> None:
+        while broker.writer.run(broker.upkeep.sweep):
+            pass
+
+    def lose_wake_ups(self) -> None:
+        for bell in Path(f"{self.path}-wake").glob("*.bell"):
+            bell.unlink()
+
+    def forget(self) -> None:
+        """The folder is the test's own."""
+
+
+class Redis:
+    """A log in the Valkey that the tests share, under a prefix of its own."""
+
+    def __init__(self, folder: Path, valkey: Valkey | None) -> None:
+        assert valkey is not None
+        self._valkey, self._silent = valkey, list[socket.socket]()
+        self.url = valkey.url
+        self.options: dict[str, Any] = {"prefix": f"test-{uuid.uuid4().hex}"}
+
+    def open(self, clock: Clock) -> RedisBroker:
+        return RedisBroker(self.url, retention, clock=clock, **self.options)
+
+    def tidy(self, broker: RedisBroker) -> None:
+        while broker._reads.head(TICK, "")[-1]:
+            pass
+
+    def lose_wake_ups(self) -> None:
+        self._silent = deafen(self._valkey)
+
+    def forget(self) -> None:
+        for end in self._silent:
+            end.close()
+        self._valkey.forget(self.options["prefix"])
+
+
+KINDS: dict[str, Callable[[Path, Valkey | None], Kind]] = {"sqlite": Sqlite, "redis": Redis}
