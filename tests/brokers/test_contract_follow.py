@@ -21,10 +21,11 @@ from .tools import (
     cursor,
     ids,
     listen,
+    losses,
+    page_with_news,
     publish,
     receive,
     together,
-    told,
 )
 
 
@@ -123,9 +124,9 @@ def test_a_full_page_says_that_there_is_more(tx: Broker, follower: Follower) -> 
     """At most 500 messages come at once; the next call goes on where that ended."""
     given = append(tx, *(Draft(A, str(i)) for i in range(700)))
 
-    page = follower.next(TIMEOUT)
+    page = page_with_news(follower)
     assert ids(page.messages) == given[:500] and page.more
-    page = follower.next(TIMEOUT)
+    page = page_with_news(follower)
     assert ids(page.messages) == given[500:] and not page.more
 
 
@@ -134,7 +135,7 @@ def test_a_page_of_large_messages_is_bounded(tx: Broker, follower: Follower) -> 
     text = f'"{"x" * 300_000}"'
     given = append(tx, *(Draft(A, text) for _ in range(5)))
 
-    page = follower.next(TIMEOUT)
+    page = page_with_news(follower)
     assert ids(page.messages) == given[:3] and page.more
     assert ids(receive(follower, 2)) == given[3:]
 
@@ -156,10 +157,10 @@ def test_a_follower_that_slept_past_a_trim_is_told_of_the_hole(
     start = follower.position
     given = publish(tx, FEW, A, *[FEW] * 4)
 
-    page = follower.next(TIMEOUT)
-    assert told(page) == [(FEW, given[3], "expired")]
-    assert page.lost[0].after == str(start)
-    assert ids(page.messages) == [given[1], *given[3:]]
+    messages, lost = listen(follower, lambda messages, lost: len(messages) == 4)
+    assert losses(lost) == [(FEW, given[3], "expired")]
+    assert lost[0].after == str(start)
+    assert ids(messages) == [given[1], *given[3:]]
 
     given = publish(tx, FEW)
     assert ids(receive(follower, 1)) == given
@@ -175,9 +176,9 @@ def test_a_follower_of_a_cleared_channel_is_told(tx: Broker, follower: Follower)
 
     publish(tx, A)
     tx.log.clear(A)
-    publish(tx, FEW)
-    page = follower.next(TIMEOUT)
-    assert told(page) == [(A, None, "expired")] and len(page.messages) == 1
+    given = publish(tx, FEW)
+    messages, lost = listen(follower, lambda messages, lost: bool(messages))
+    assert losses(lost) == [(A, None, "expired")] and ids(messages) == given
 
 
 def test_waking_ends_a_wait(follower: Follower) -> None:

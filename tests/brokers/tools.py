@@ -77,7 +77,21 @@ def cursor(text: str) -> Cursor:
 
 def told(page: Page) -> list[tuple[str, str | None, str]]:
     """Return the losses of a page, without the cursor that was asked for."""
-    return [(loss.channel, loss.before, loss.reason) for loss in page.lost]
+    return losses(page.lost)
+
+
+def losses(lost: Iterable[Loss]) -> list[tuple[str, str | None, str]]:
+    return [(loss.channel, loss.before, loss.reason) for loss in lost]
+
+
+def page_with_news(follower: Follower) -> Page:
+    """Return the first page that is not empty: a follower may look up for less than news."""
+    deadline = time.monotonic() + TIMEOUT
+    while True:
+        page = follower.next(TIMEOUT)
+        if page.messages or page.lost:
+            return page
+        assert time.monotonic() < deadline, "nothing came"
 
 
 def receive(follower: Follower, n: int) -> list[Message]:
