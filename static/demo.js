@@ -81,7 +81,8 @@ jQuery(function ($) {
     var self = this;
     this.push = $.push({
       url: PREFIX, channels: [CHAT], transport: this.$.attr('data-transport'), cursor: cursor,
-      history: KEPT, interval: 3000
+      history: KEPT, interval: 3000,
+      share: false // each card shows a line of its own
     });
     this.push
       .on('state', function () { self.showState(); })

