@@ -170,13 +170,20 @@ class Yard:
         while time.monotonic() < deadline:
             if not self._connections and not any(push.unsent for push in pushes):
                 return
-            self._worker.notify()
+            self._notify()
             gevent.sleep(WATCH)
 
     def wait_drained(self) -> None:
         """Wait until the drain is over."""
         while not self._drained.wait(1.0):
+            self._notify()
+
+    def _notify(self) -> None:
+        """Tell the master that this worker lives, for as long as there is a way to."""
+        try:
             self._worker.notify()
+        except ValueError:
+            pass  # gunicorn closes the file that this touches before it calls worker_exit
 
     def request_begins(self) -> None:
         connection = self._connections.get(getcurrent())

@@ -6,6 +6,7 @@ What belongs here: SIGTERM, SIGHUP and max_requests. What does not: being killed
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -69,10 +70,12 @@ def test_on_sigterm_every_waiting_client_is_let_go(
     assert server.wait() == 0
 
 
+@pytest.mark.parametrize("pause", [0, 0.3])  # seconds before each of the last bytes
 def test_a_publish_that_is_under_way_at_sigterm_is_acknowledged(
-    make_server: Callable[..., Server], channel: str
+    make_server: Callable[..., Server], channel: str, pause: float
 ) -> None:
-    """Also on a connection that was parked before and handed back."""
+    """Also on a connection that was parked before and handed back, and gunicorn, which knows
+    nothing of it, has no more to wait for."""
     server = make_server(WEB_CONCURRENCY=1)
     wire, idle = Wire(server.port), Wire(server.port)
     assert idle.ask("GET", "/healthz").status == 200
@@ -91,7 +94,9 @@ def test_a_publish_that_is_under_way_at_sigterm_is_acknowledged(
 
     server.signal(signal.SIGTERM)
     assert idle.is_closed()  # so the drain has begun
-    wire.send(whole[-8:])
+    for byte in whole[-8:]:
+        threading.Event().wait(pause)  # a slow line
+        wire.send(bytes([byte]))
 
     published = wire.reply().json["id"]
     assert server.wait() == 0
