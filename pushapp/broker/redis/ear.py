@@ -21,7 +21,7 @@ from .server import PATIENCE, TROUBLE, Server, random_name, unavailable
 
 _CONTROL = "@control"  # no channel's name: what wakes everybody
 _LOOK = 1.0  # seconds
-_SILENCE = 5.0  # seconds that a mark may take; a connection without it is dead
+_SILENCE = 3.0  # seconds that a mark may take; a connection without it is dead
 _FIRST_PAUSE, _LAST_PAUSE = 0.05, 1.0  # seconds between attempts
 _AT_ONCE = 500  # names in one SUBSCRIBE
 
@@ -78,6 +78,19 @@ class Ear:
                     )
         return missing
 
+    def wait_until_it_hears(self, timeout: float) -> None:
+        """Return when it does; after a lost connection that takes a moment.
+
+        Raises:
+            LogUnavailable: not within ``timeout`` seconds.
+        """
+        if self.trouble is None:
+            return
+        with self._state:
+            self._state.wait_for(lambda: self.trouble is None or self._closed, timeout)
+            if self.trouble is not None and not self._closed:
+                raise LogUnavailable(str(self.trouble))
+
     def unsubscribe(self, channels: Collection[str]) -> None:
         """Hear of them no longer."""
         with self._state:
@@ -109,7 +122,9 @@ class Ear:
             except TROUBLE as error:
                 self._detach(unavailable(error))
             except Exception as error:
-                log.exception("listening to the log failed; trying again")
+                # Whoever closes a connection that is being read from makes redis-py fail somehow.
+                if self._connection is not None and self._connection.is_connected:
+                    log.exception("listening to the log failed; trying again")
                 self._detach(error)
             if not self._closed:
                 time.sleep(pause * random.uniform(0.5, 1))

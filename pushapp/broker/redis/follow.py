@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from ...errors import LogUnavailable
 from ...message import Cursor, Loss, Message
 from ..interface import PAGE_BYTES, PAGE_MESSAGES, Page
 from .ear import Ear
@@ -120,10 +119,7 @@ class RedisFollower:
         page = self._move()
         if page.cursor != start or self._closed:
             return page
-        if self._ear.trouble is not None:
-            self._bell.wait(min(timeout, LOOK))
-            if self._ear.trouble is not None:
-                raise LogUnavailable(str(self._ear.trouble))
+        self._ear.wait_until_it_hears(min(timeout, 2 * LOOK))
         self._bell.wait(max(0.0, min(timeout, self._until_chores())))
         self._bell.clear()
         if self._closed:

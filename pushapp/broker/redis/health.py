@@ -29,6 +29,11 @@ class Facts:
     snapshots: str  # the save points
     pubsub_limit: str  # of client-output-buffer-limit: "hard soft seconds"
     replicas: int
+    role: str  # "master", or "slave" for a replica
+    is_cluster: bool
+    clients: int  # connections to it
+    max_clients: int
+    ahead: float  # seconds that its clock is ahead of this machine's
 
 
 class Health:
@@ -51,11 +56,10 @@ class Health:
         return self._known
 
     def _ask(self) -> Facts:
-        info: dict[str, str] = {}
-        for section in ("server", "memory", "persistence", "replication"):
-            for line in self._line.ask("INFO", section).splitlines():
-                name, _, value = line.partition(":")
-                info[name] = value
+        lines = self._line.ask("INFO").splitlines()
+        info = {name: value for name, _, value in (line.partition(":") for line in lines)}
+        seconds, us = self._line.ask("TIME")
+        ahead = int(seconds) + int(us) / 1e6 - time.time()
         valkey = info.get("valkey_version", "")
         limits = self._config("client-output-buffer-limit").split()
         at = limits.index("pubsub") if "pubsub" in limits else len(limits)
@@ -70,6 +74,11 @@ class Health:
             snapshots=self._config("save"),
             pubsub_limit=" ".join(limits[at + 1 : at + 4]),
             replicas=int(info.get("connected_slaves", 0)),
+            role=info.get("role", ""),
+            is_cluster=info.get("cluster_enabled") == "1",
+            clients=int(info.get("connected_clients", 0)),
+            max_clients=int(info.get("maxclients", 0)),
+            ahead=ahead,
         )
 
     def _config(self, name: str) -> str:
