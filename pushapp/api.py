@@ -1,4 +1,4 @@
-"""Publishing and looking over HTTP, and how the server is.
+"""Publishing and looking over HTTP, tickets, and how the server is.
 
 What belongs here: these routes. What does not: what a publish may hold (``publish``), who may
 (``auth``), what an error looks like (``problem``).
@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from flask import Blueprint, Flask, Response, request
 
-from .auth import check_origin, scope
 from .body import read_body
 from .broker.interface import ChannelInfo
+from .credentials import identify, publisher
 from .current import current_push
-from .errors import InvalidInput, LogUnavailable, NotFound
+from .errors import InvalidInput, LogUnavailable, NoCredentials, NotFound
 from .message import CHANNEL_PATTERN, Cursor, dump
+from .origins import check_origin
 from .problem import problem, secure
 from .publish import MAX_BODY, load_json
 from .transports.poll import array
@@ -39,6 +40,7 @@ class Check(NamedTuple):
 def register(blueprint: Blueprint) -> None:
     """Put the routes under the prefix."""
     blueprint.add_url_rule("/publish", view_func=publish, methods=["POST"])
+    blueprint.add_url_rule("/ticket", view_func=ticket, methods=["POST"])
     blueprint.add_url_rule("/channels", view_func=channels)
     blueprint.add_url_rule("/channels/<channel>", view_func=channel)
     blueprint.add_url_rule("/channels/<channel>/history", view_func=history)
@@ -55,22 +57,28 @@ def register_health(app: Flask) -> None:
 def publish() -> Response:
     """Append what came; a 2xx is a promise."""
     push = current_push()
-    whose = _api_key_scope(push)
-    if whose is None:
-        _check_cookie_request(push)
+    if push.api_keys.current() is not None:
+        push.api_keys.require_publish()
+    elif identify(push, request.args) is None:
+        if "Authorization" in request.headers or not push.gate.publishes:
+            push.api_keys.require_publish()  # says what is missing
+        _check_cookie_request(push)  # the app's own session has to decide
     body = load_json(read_body(request, MAX_BODY))
     wanted = push.parse(body, request.headers.get("Idempotency-Key"))
-    if whose is None:
-        for channel in dict.fromkeys(draft.channel for draft in wanted.drafts):
-            push.gate.may_publish(channel)
-    return _json(push.append(wanted, whose or "client"))
+    for channel in dict.fromkeys(draft.channel for draft in wanted.drafts):
+        push.gate.may_publish(channel)
+    return _json(push.append(wanted, publisher(push)))
 
 
-def _api_key_scope(push: Push) -> str | None:
-    """Return whose idempotency keys they are; None where the app's own session has to decide."""
-    if "Authorization" not in request.headers and push.gate.publishes:
-        return None
-    return scope(push.api_keys.require_publish())
+def ticket() -> Response:
+    """Change a token for a ticket, which may stand in a URL."""
+    push = current_push()
+    read_body(request, MAX_BODY)  # whatever a client library sends along means nothing
+    token = identify(push, request.args)
+    if token is None:
+        raise NoCredentials("a ticket is given for a token (Authorization: Bearer TOKEN)")
+    ticket = push.tickets.make(token)
+    return _json({"ticket": ticket.text, "expires": int(ticket.seconds)})
 
 
 def _check_cookie_request(push: Push) -> None:

@@ -1,27 +1,26 @@
-"""Who may do what: api keys, connection ids, origins, and the app's own authorize functions.
+"""Who may do what: by an api key, by a token, or by the app's own authorize functions.
 
-What belongs here: every decision about a right. What does not: what a refusal looks like
-(``problem``), and for how long a stream believes a grant (the transports ask again).
+What belongs here: every decision about a right. What does not: whose request it is
+(``credentials``), what a refusal looks like (``problem``), and for how long a stream believes a
+grant (the transports ask again).
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import inspect
-import re
-import secrets
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, NamedTuple, TypeVar, overload
-from urllib.parse import urlsplit
 
 import flask
 from werkzeug.exceptions import HTTPException
 
-from .errors import InvalidInput, NotAllowed, NotAuthenticated
-from .settings import ApiKey, Settings
+from .api_keys import ApiKeys
+from .errors import InvalidInput, NoCredentials, NotAllowed, NotAuthenticated
+from .origins import is_trusted
+from .settings import Settings
+from .tokens import Token, is_pattern, matches
 
 Action = Literal["subscribe", "publish"]
 Decision = bool | int | float | None
@@ -30,104 +29,13 @@ Authorize = Callable[[str], Decision] | Callable[[str, Action], Decision]
 _F = TypeVar("_F", bound=Callable[..., Decision])
 
 ASK_AGAIN = 60.0  # seconds that a bare True holds, on streams too (docs/protocol.md)
-
-_PATTERN = re.compile(r"[A-Za-z0-9_.:@|+~=-]{1,128}|[A-Za-z0-9_.:@|+~=-]{0,127}\*")
-_CONNECTION_ID = re.compile(r"c1([A-Za-z0-9_-]{16})([A-Za-z0-9_-]{22})")
-_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+TOKEN = "pushapp.token"  # the environ's key for the request's Token, once it was verified
 
 
-class ApiKeys:
-    """The keys that publish and look."""
-
-    def __init__(self, keys: Iterable[ApiKey]) -> None:
-        self._keys = [(_digest(k.key), k) for k in keys]
-
-    def find(self, authorization: str | None) -> ApiKey | None:
-        """Return the key that an Authorization header holds, None where it holds none of ours."""
-        scheme, _, token = (authorization or "").partition(" ")
-        if scheme.lower() != "bearer":
-            return None
-        digest, found = _digest(token.strip()), None
-        for known, key in self._keys:  # always all of them: the time tells nothing
-            if hmac.compare_digest(digest, known):
-                found = key
-        return found
-
-    def require_publish(self) -> ApiKey:
-        """Return the current request's key.
-
-        Raises:
-            NotAuthenticated: there is none, or it is wrong.
-            NotAllowed: it may only look.
-        """
-        key = self._require()
-        if not key.may_publish:
-            raise NotAllowed("this api key may look, and not publish")
-        return key
-
-    def require_look(self) -> ApiKey:
-        """Return the current request's key.
-
-        Raises:
-            NotAuthenticated: there is none, or it is wrong.
-            NotAllowed: it may only publish.
-        """
-        key = self._require()
-        if not key.may_look:
-            raise NotAllowed("this api key may publish, and not look")
-        return key
-
-    def _require(self) -> ApiKey:
-        header = flask.request.headers.get("Authorization")
-        key = self.find(header)
-        if key is None:
-            came = "there is none" if header is None else "this is not one"
-            raise NotAuthenticated(f"an api key is needed (Authorization: Bearer KEY); {came}")
-        return key
-
-
-def scope(key: ApiKey) -> str:
-    """Return the name under which a key's idempotency keys are kept; it does not tell the key."""
-    return _digest(f"scope {key.key}").hex()[:32]
-
-
-class ConnectionIds:
-    """Gives out ids of connections, and knows its own again. An id proves nothing by itself."""
-
-    def __init__(self, secret: bytes) -> None:
-        self._secret = secret
-
-    def new(self, user: str | None) -> str:
-        """Return a new id, bound to ``user``."""
-        nonce = secrets.token_urlsafe(12)  # 96 bits: 16 characters
-        return f"c1{nonce}{self._sign(nonce, user)}"
-
-    def check(self, text: str, user: str | None) -> bool:
-        """Tell whether ``text`` is an id that was made for ``user``."""
-        match = _CONNECTION_ID.fullmatch(text)
-        return match is not None and hmac.compare_digest(match[2], self._sign(match[1], user))
-
-    def _sign(self, nonce: str, user: str | None) -> str:
-        # "connection" keeps these apart from whatever else the secret signs.
-        whose = "-" if user is None else f"={user}"
-        mac = hmac.digest(self._secret, f"connection {nonce}{whose}".encode(), "sha256")
-        return base64.urlsafe_b64encode(mac[:16]).decode().rstrip("=")  # 128 bits: 22 characters
-
-
-def check_origin(request: flask.Request, settings: Settings) -> None:
-    """Return when the request does not come from a foreign page.
-
-    Raises:
-        NotAllowed: it does, and that page's origin is not among the allowed ones.
-    """
-    if "*" not in settings.allowed_origins and not is_trusted(request, settings):
-        raise NotAllowed("this origin is not allowed; PUSH_ALLOWED_ORIGINS names those that are")
-
-
-def is_allowed_origin(origin: str | None, settings: Settings) -> bool:
-    """Tell whether the settings name ``origin``. ``null``, which many pages share, needs "*"."""
-    allowed = settings.allowed_origins
-    return "*" in allowed or (origin is not None and origin.lower() in allowed)
+def current_token() -> Token | None:
+    """Return the current request's token, as far as ``credentials`` has found one."""
+    token: Token | None = flask.request.environ.get(TOKEN)
+    return token
 
 
 class Grant(NamedTuple):
@@ -147,9 +55,7 @@ class _Rule(NamedTuple):
             return True
         if channel.startswith("user:") and not self.pattern.startswith("user:"):
             return False  # no pattern ever opens them by the way
-        if self.pattern.endswith("*"):
-            return channel.startswith(self.pattern[:-1])
-        return channel == self.pattern
+        return matches(self.pattern, channel)
 
 
 class Gate:
@@ -179,7 +85,7 @@ class Gate:
         if not isinstance(which, str):
             self._rules.append(_rule(None, which))
             return which
-        if not _PATTERN.fullmatch(which):
+        if not is_pattern(which):
             raise InvalidInput("authorize", which, "a channel name, or the start of one and *")
 
         def register(function: _F) -> _F:
@@ -189,24 +95,32 @@ class Gate:
         return register
 
     @property
+    def asks(self) -> bool:
+        """Whether the app has functions of its own."""
+        return bool(self._rules)
+
+    @property
     def publishes(self) -> bool:
-        """Whether a client without an api key may publish at all."""
+        """Whether a client without an api key or a token may publish at all."""
         return any(rule.publish for rule in self._rules)
 
     def may_subscribe(self, channels: Sequence[str]) -> Grant:
-        """Return what the current request may read, all of ``channels``.
+        """Return what the current request may read, all of ``channels``. A token's grant ends with
+        the token, even where the channels are public.
 
         Raises:
             NotAuthenticated: no one can tell who asks.
             NotAllowed: they may not.
         """
-        closed = [c for c in channels if not self._settings.is_public(c)]
-        if not closed:
-            return Grant(None, None)
-        key = self._current_key()
-        if key is not None and key.may_look:
-            return Grant(None, None)
-        return Grant(None, min(self._ask(c, "subscribe", key) for c in closed))
+        key, token = self._api_keys.current(), current_token()
+        user = None if token is None else token.user
+        seconds = [] if token is None else [token.left(time.time())]
+        if key is None or not key.may_look:
+            for channel in channels:
+                if not self._settings.is_public(channel):
+                    if token is None or not token.may_read(channel):
+                        seconds.append(self._ask(channel, "subscribe"))
+        return Grant(user, min(seconds, default=None))
 
     def may_publish(self, channel: str) -> None:
         """Return when the current request may publish to ``channel``. Public ones are only read.
@@ -215,22 +129,23 @@ class Gate:
             NotAuthenticated: no one can tell who asks.
             NotAllowed: they may not.
         """
-        key = self._current_key()
-        if key is None or not key.may_publish:
-            self._ask(channel, "publish", key)
+        key, token = self._api_keys.current(), current_token()
+        if token is not None:
+            token.left(time.time())
+        if (key is None or not key.may_publish) and not (token and token.may_publish(channel)):
+            self._ask(channel, "publish")
 
-    def _current_key(self) -> ApiKey | None:
-        return self._api_keys.find(flask.request.headers.get("Authorization"))
-
-    def _ask(self, channel: str, action: Action, key: ApiKey | None) -> float:
+    def _ask(self, channel: str, action: Action) -> float:
         """Return for how many seconds the app allows it."""
         for rule in self._rules:
             if (rule.publish or action == "subscribe") and rule.matches(channel):
                 with _without_foreign_cookies(self._settings):
                     return _seconds(_asked(rule, channel, action), channel, action)
-        if key is None:
-            raise NotAuthenticated(f"to {action} {channel} needs credentials")
-        raise NotAllowed(f"this api key may not {action} {channel}")
+        if self._api_keys.current() is not None:
+            raise NotAllowed(f"this api key may not {action} {channel}")
+        if current_token() is not None:
+            raise NotAllowed(f"this token may not {action} {channel}")
+        raise NoCredentials(f"to {action} {channel} needs credentials")
 
 
 def _asked(rule: _Rule, channel: str, action: Action) -> Decision:
@@ -243,17 +158,6 @@ def _asked(rule: _Rule, channel: str, action: Action) -> Decision:
         if refusal.code == 403:
             raise NotAllowed(f"you may not {action} {channel}") from None
         raise
-
-
-def is_trusted(request: flask.Request, settings: Settings) -> bool:
-    """Tell whether the page that asks is ours, or one that the settings name: "*" names none."""
-    origin = request.headers.get("Origin")
-    if origin is not None and origin.lower() in settings.allowed_origins:
-        return True
-    site = request.headers.get("Sec-Fetch-Site")
-    if site is not None:  # a page cannot forge it; old browsers and plain http have none
-        return site in ("same-origin", "none")
-    return origin is None or _is_host(origin, request.host)
 
 
 def _without_foreign_cookies(settings: Settings) -> AbstractContextManager[object]:
@@ -283,17 +187,3 @@ def _seconds(decision: Decision, channel: str, action: Action) -> float:
     if not decision > 0:
         raise NotAllowed(f"you may not {action} {channel}")
     return float(decision)
-
-
-def _is_host(origin: str, host: str) -> bool:
-    """Tell whether ``origin`` has this host[:port]; ``null`` and garbage have none."""
-    try:
-        parts = urlsplit(origin.lower())
-    except ValueError:
-        return False
-    port = _DEFAULT_PORTS.get(parts.scheme, "")
-    return parts.netloc.removesuffix(port) == host.lower().removesuffix(port) != ""
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

@@ -7,7 +7,9 @@ WebSocket close codes; ``pushapp.problem`` has the one table that maps these cla
     ├── SettingsError        a setting is missing or wrong: the start stops with this one line
     ├── InvalidInput         what a client sent does not fit: field, what came, what was expected
     │   └── TooLarge         ... because it is over a size limit
-    ├── NotAuthenticated     no credentials, or wrong ones
+    ├── NotAuthenticated     wrong credentials, or none
+    │   ├── NoCredentials    ... none: they may still come
+    │   └── TokenExpired     ... they were right: a new token will do
     ├── NotAllowed           known, but without the right
     ├── NotFound             there is no such thing
     ├── KeyReused            an idempotency key came again with another body
@@ -57,6 +59,17 @@ class TooLarge(InvalidInput):
 
 class NotAuthenticated(PushError):
     """There are no credentials, or they are wrong."""
+
+
+class NoCredentials(NotAuthenticated):
+    """There are none."""
+
+
+class TokenExpired(NotAuthenticated):
+    """A token's time is over."""
+
+    def __str__(self) -> str:
+        return "the token has expired"
 
 
 class NotAllowed(PushError):

@@ -16,17 +16,22 @@ from typing import Any, TypeVar, overload
 from flask import Blueprint, Flask, Response, request
 
 from . import api, pages, subscribe
-from .auth import ApiKeys, ConnectionIds, Gate, is_allowed_origin
+from .api_keys import ApiKeys
+from .auth import Gate
 from .broker import open_broker
 from .broker.interface import Broker
 from .census import Census
+from .connection_ids import ConnectionIds
 from .errors import AtCapacity, SettingsError
 from .hub import Hub
+from .origins import is_allowed_origin
 from .outlet import Lot
 from .problem import install
 from .publish import PublishRequest, answer, parse
 from .settings import Settings, load
-from .subscribe import Still
+from .sketch import Still
+from .tickets import Tickets
+from .tokens import Tokens
 from .transports.stream import Context
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -82,7 +87,7 @@ class Push:
         self.settings = Settings()
         self.api_keys = ApiKeys(())
         self.gate = Gate(self.settings, self.api_keys)
-        self.ids = ConnectionIds(b"")
+        self.ids, self.tokens, self.tickets = ConnectionIds(), Tokens(self.settings), Tickets()
         if app is not None:
             self.init_app(app)
 
@@ -100,7 +105,9 @@ class Push:
             raise SettingsError("PUSH_SECRET", None, "it, or the app's SECRET_KEY")
         self.api_keys = ApiKeys(self.settings.api_keys)
         self.gate.use(self.settings, self.api_keys)
-        self.ids = ConnectionIds(self.settings.secret.encode())
+        secrets = (self.settings.secret, *self.settings.old_secrets)
+        self.ids, self.tickets = ConnectionIds(*secrets), Tickets(*secrets)
+        self.tokens = Tokens(self.settings)
         self._app = app
         app.extensions["push"] = self
         blueprint = Blueprint("push", __name__, url_prefix=self.settings.prefix)
@@ -159,6 +166,25 @@ class Push:
         """
         receipts = self.broker.log.append(wanted.drafts, wanted.append_key(whose))
         return answer(receipts, wanted.single)
+
+    def token(
+        self,
+        user: str,
+        channels: Sequence[str] = (),
+        publish: Sequence[str] = (),
+        expires: float = 3600,
+        member: object = None,
+    ) -> str:
+        """Return a token with which ``user`` reads ``channels`` (names, or patterns such as
+        ``room:*``) and their own ``user:`` channel, and publishes to ``publish``.
+
+        ``expires``: seconds. ``member``: what others may know of this user; any JSON.
+
+        Raises:
+            InvalidInput: something does not fit.
+            SettingsError: PUSH_SECRET is too short to sign with.
+        """
+        return self.tokens.make(user, channels, publish, expires, member)
 
     def cursor(self) -> str:
         """Return where now is: print it into a page with its data, and the page's client goes on

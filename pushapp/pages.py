@@ -14,11 +14,11 @@ from typing import Any
 from flask import Blueprint, Flask, Response, render_template, request, send_file
 from werkzeug.exceptions import HTTPException
 
-from .auth import check_origin
 from .body import read_body
 from .current import current_push
 from .errors import InvalidInput, NotAllowed, NotFound, PushError
 from .limits import TokenBuckets
+from .origins import check_origin
 from .problem import problem, secure
 from .publish import load_json
 

@@ -21,6 +21,7 @@ from .errors import (
     NotAuthenticated,
     NotFound,
     PushError,
+    TokenExpired,
     TooLarge,
     TooManyRequests,
     Unavailable,
@@ -53,6 +54,8 @@ CLOSE_CODES = {
     503: 1013,
 }
 
+EXPIRED = 4001  # close code: come back with another token
+
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
@@ -73,6 +76,8 @@ def as_dict(error: Exception | int, detail: str = "") -> dict[str, object]:
 
 def close_code(error: Exception) -> int:
     """Return the WebSocket close code that goes with ``error``."""
+    if isinstance(error, TokenExpired):
+        return EXPIRED
     return CLOSE_CODES.get(_status(error), 1011)
 
 

@@ -13,22 +13,15 @@ import re
 import resource
 from collections.abc import Mapping
 from dataclasses import dataclass
-from string import whitespace
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from .environ import NAMESPACE, Reader
 from .errors import SettingsError
 
-_NAMESPACE = re.compile(r"[A-Za-z0-9_.@|+~=-]{1,127}")
-_SCHEMES = (
-    "sqlite",
-    *(
-        f"{kind}{by}"
-        for kind in ("redis", "rediss", "valkey", "valkeys")
-        for by in ("", "+sentinel")
-    ),
-)
-_SECRET_LENGTH = 32  # characters; RFC 7518 section 3.2: an HS256 key has at least 256 bits
+_REDIS = ("redis", "rediss", "valkey", "valkeys")
+_SCHEMES = ("sqlite", *_REDIS, *(f"{kind}+sentinel" for kind in _REDIS))
+SECRET_LENGTH = 32  # characters; RFC 7518 section 3.2: an HS256 key has at least 256 bits
 _MOST = 10**9  # messages, or seconds: about 30 years; a sanity bound
 FDS_RESERVED = 200  # listener, log, wake sockets, files, connections being answered
 
@@ -55,7 +48,12 @@ class Settings:
 
     broker_url: str = "sqlite:///var/push.db"
     key_prefix: str = "push"  # of all keys on a Valkey or Redis server that apps share
-    secret: str = ""  # signs connection ids (and tokens, when they come)
+    secret: str = ""  # signs tokens, tickets and connection ids
+    old_secrets: tuple[str, ...] = ()  # sign nothing more, and are still believed
+    public_key: str = ""  # PEM, or its path; tokens may be signed with its private half, too
+    jwks: str = ""  # path or https URL of a JWK Set: the same, for several keys that change
+    audience: str = ""  # what a token's aud has to name; empty: it must have none
+    token_in_url: bool = False  # URLs end up in logs
     api_keys: tuple[ApiKey, ...] = ()
     public_namespaces: frozenset[str] = frozenset({"public", "demo"})
     allowed_origins: frozenset[str] = frozenset()  # empty: same origin; "*": any
@@ -95,12 +93,18 @@ def load(environ: Mapping[str, object], *, embedded: bool = False) -> Settings:
     Raises:
         SettingsError: one is wrong or missing; its text is the one line to show.
     """
-    read = _Reader(environ)
+    read = Reader(environ)
     buffer = read.number("PUSH_BUFFER", 1 << 20, at_least=4096)
+    secret, *old_secrets = _secrets(read, embedded=embedded) or [""]
     settings = Settings(
         broker_url=_broker_url(read),
         key_prefix=_key_prefix(read),
-        secret=read.text("PUSH_SECRET", "") or (read.text("SECRET_KEY", "") if embedded else ""),
+        secret=secret,
+        old_secrets=tuple(old_secrets),
+        public_key=read.text("PUSH_PUBLIC_KEY", ""),
+        jwks=read.text("PUSH_JWKS", ""),
+        audience=read.text("PUSH_AUDIENCE", ""),
+        token_in_url=read.flag("PUSH_TOKEN_IN_URL", False),
         api_keys=_api_keys(read),
         public_namespaces=frozenset(read.names("PUSH_PUBLIC_NAMESPACES", "public,demo")),
         allowed_origins=frozenset(_origins(read)),
@@ -128,65 +132,23 @@ def load(environ: Mapping[str, object], *, embedded: bool = False) -> Settings:
         if not settings.api_keys:
             raise SettingsError("PUSH_API_KEYS", None, "one or more keys, comma-separated")
         if not settings.secret:
-            raise SettingsError("PUSH_SECRET", None, f"{_SECRET_LENGTH} or more random characters")
-    if settings.secret and not embedded and len(settings.secret) < _SECRET_LENGTH:
-        raise SettingsError(
-            "PUSH_SECRET", "*" * len(settings.secret), f"{_SECRET_LENGTH} or more characters"
-        )
+            raise SettingsError("PUSH_SECRET", None, f"{SECRET_LENGTH} or more random characters")
+        for one in (secret, *old_secrets):
+            if len(one) < SECRET_LENGTH:
+                expected = f"{SECRET_LENGTH} or more characters (of each, where there are several)"
+                raise SettingsError("PUSH_SECRET", "*" * len(one), expected)
     return settings
 
 
-class _Reader:
-    """Reads values of one kind each and says what was expected."""
-
-    def __init__(self, environ: Mapping[str, object]) -> None:
-        self._environ = environ
-
-    def text(self, name: str, default: str) -> str:
-        value = self._environ.get(name)
-        if isinstance(value, bytes):  # a SECRET_KEY of random bytes must not lose any of them
-            value = value.decode("latin-1")
-        elif isinstance(value, dict):  # app.config has more than text
-            value = json.dumps(value)
-        elif isinstance(value, list | tuple | set | frozenset):
-            value = ",".join(map(str, value))
-        return default if value is None else str(value).strip(whitespace)
-
-    def number(self, name: str, default: int, *, at_least: int) -> int:
-        text = self.text(name, "")
-        if not text:
-            return default
-        if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) < at_least:
-            raise SettingsError(name, text, f"a whole number, at least {at_least}")
-        return int(text)
-
-    def seconds(self, name: str, default: float) -> float:
-        text = self.text(name, "")
-        if not text:
-            return default
-        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) or float(text) <= 0:
-            raise SettingsError(name, text, "a number of seconds above 0")
-        return float(text)
-
-    def flag(self, name: str, default: bool) -> bool:
-        text = self.text(name, "").lower()
-        if text in ("1", "true", "yes", "on"):
-            return True
-        if text in ("0", "false", "no", "off"):
-            return False
-        if text:
-            raise SettingsError(name, text, "1 or 0")
-        return default
-
-    def names(self, name: str, default: str) -> list[str]:
-        parts = [p.strip() for p in self.text(name, default).split(",") if p.strip()]
-        for part in parts:
-            if not _NAMESPACE.fullmatch(part):
-                raise SettingsError(name, part, "namespace names, comma-separated")
-        return parts
+def _secrets(read: Reader, *, embedded: bool) -> list[str]:
+    """Return the one that signs, and those before it."""
+    found = [one.strip() for one in read.text("PUSH_SECRET", "").split(",")]
+    if embedded and not any(found):  # Flask's own, and Flask's own way to change it
+        found = [read.text("SECRET_KEY", ""), *read.texts("SECRET_KEY_FALLBACKS")]
+    return [one for one in found if one]
 
 
-def _broker_url(read: _Reader) -> str:
+def _broker_url(read: Reader) -> str:
     name = "PUSH_BROKER_URL"
     url = read.text(name, "")
     if not url:
@@ -209,7 +171,7 @@ def _broker_url(read: _Reader) -> str:
     return url
 
 
-def _api_keys(read: _Reader) -> tuple[ApiKey, ...]:
+def _api_keys(read: Reader) -> tuple[ApiKey, ...]:
     keys = []
     for part in read.text("PUSH_API_KEYS", "").split(","):
         part = part.strip()
@@ -226,7 +188,7 @@ def _api_keys(read: _Reader) -> tuple[ApiKey, ...]:
     return tuple(keys)
 
 
-def _origins(read: _Reader) -> list[str]:
+def _origins(read: Reader) -> list[str]:
     origins = [o.strip() for o in read.text("PUSH_ALLOWED_ORIGINS", "").split(",") if o.strip()]
     for origin in origins:
         if origin != "*" and not re.fullmatch(r"https?://[^/\s]+", origin):
@@ -234,7 +196,7 @@ def _origins(read: _Reader) -> list[str]:
     return [o.lower() for o in origins]
 
 
-def _namespaces(read: _Reader) -> tuple[tuple[str, Retention], ...]:
+def _namespaces(read: Reader) -> tuple[tuple[str, Retention], ...]:
     name, text = "PUSH_NAMESPACES", read.text("PUSH_NAMESPACES", "")
     if not text:
         return ()
@@ -251,7 +213,7 @@ def _namespaces(read: _Reader) -> tuple[tuple[str, Retention], ...]:
     )
     found = []
     for namespace, figures in table.items():
-        if not _NAMESPACE.fullmatch(namespace) or not isinstance(figures, dict):
+        if not NAMESPACE.fullmatch(namespace) or not isinstance(figures, dict):
             raise SettingsError(name, namespace, expected)
         if not set(figures) <= {"size", "ttl"}:
             raise SettingsError(name, sorted(figures), f"size and ttl alone, as in {expected}")
@@ -264,20 +226,20 @@ def _namespaces(read: _Reader) -> tuple[tuple[str, Retention], ...]:
     return tuple(found)
 
 
-def _max_connections(read: _Reader) -> int:
+def _max_connections(read: Reader) -> int:
     wanted = read.number("PUSH_MAX_CONNECTIONS", 16000, at_least=1)
     fds = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return wanted if fds == resource.RLIM_INFINITY else min(wanted, max(1, fds - FDS_RESERVED))
 
 
-def _key_prefix(read: _Reader) -> str:
+def _key_prefix(read: Reader) -> str:
     prefix = read.text("PUSH_KEY_PREFIX", "push")
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", prefix):
         raise SettingsError("PUSH_KEY_PREFIX", prefix, "letters, digits, _ . and -, at most 64")
     return prefix
 
 
-def _prefix(read: _Reader) -> str:
+def _prefix(read: Reader) -> str:
     prefix = read.text("PUSH_PREFIX", "/push")
     if not re.fullmatch(r"(/[A-Za-z0-9_.~-]+)+", prefix):
         raise SettingsError("PUSH_PREFIX", prefix, "a path such as /push")

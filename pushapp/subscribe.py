@@ -6,27 +6,28 @@ ask whether it may, and let it wait the way it can. What does not: the waiting i
 
 from __future__ import annotations
 
-import io
-import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from flask import Blueprint, Flask, Response, current_app, request
+from flask import Blueprint, Response, current_app, request
 from flask_sock import Sock
 from simple_websocket import Server
 from werkzeug.datastructures import CombinedMultiDict, MultiDict
 from werkzeug.exceptions import HTTPException
 
-from .auth import Gate, Grant, check_origin, scope
+from .auth import Grant
 from .body import end_connection, read_body, refuse_body
+from .credentials import identify
 from .current import current_push
-from .errors import InvalidInput, PushError
+from .errors import InvalidInput, NoCredentials, PushError
 from .handover import Connection, connection_of
 from .message import dump
+from .origins import check_origin
 from .problem import as_dict, close_code, problem
+from .sketch import Ops, sketch
 from .transports import frames, poll
 from .transports.handshake import Refused, check_handshake
 from .transports.longpoll import LongPoll
@@ -36,23 +37,8 @@ from .transports.sse import HEADERS as SSE_HEADERS
 from .transports.sse import ChunkedSse, Sse
 from .transports.websocket import ENVELOPE, WebSocket
 
-#: What is kept of a stream's request, to ask again whether it still may.
-_SKETCHED = (
-    "HTTP_AUTHORIZATION",
-    "HTTP_COOKIE",
-    "HTTP_HOST",
-    "HTTP_ORIGIN",
-    "HTTP_SEC_FETCH_SITE",
-    "HTTP_USER_AGENT",
-    "HTTP_X_FORWARDED_FOR",
-    "HTTP_X_FORWARDED_HOST",
-    "HTTP_X_FORWARDED_PROTO",
-    "PATH_INFO",
-    "QUERY_STRING",
-    "REMOTE_ADDR",
-    "SCRIPT_NAME",
-    "wsgi.url_scheme",
-)
+if TYPE_CHECKING:
+    from .extension import Push
 
 
 def register(blueprint: Blueprint) -> None:
@@ -68,8 +54,8 @@ def register(blueprint: Blueprint) -> None:
 
 def poll_view() -> Response:
     """Answer at once."""
-    wanted = _wanted()
     push = current_push()
+    wanted = _wanted(push)
     grant = push.gate.may_subscribe(wanted.channels)
     connection = push.connection_id(wanted.connection, grant.user)
     return poll.response(first_answer(push.broker.log, wanted, connection), wanted)
@@ -77,8 +63,8 @@ def poll_view() -> Response:
 
 def longpoll_view() -> Response:
     """Answer when there is something, or after ``timeout`` seconds."""
-    wanted = _wanted()
     push = current_push()
+    wanted = _wanted(push)
     grant = push.gate.may_subscribe(wanted.channels)
     connection = push.connection_id(wanted.connection, grant.user)
     reply = first_answer(push.broker.log, wanted, connection)
@@ -103,6 +89,7 @@ def sse_view() -> Response:
     refuse_body(request)
     wanted = asked(request, request.args, stream=True)
     check_origin(request, push.settings)
+    identify(push, request.args)
     grant = push.gate.may_subscribe(wanted.channels)
     push.broker.log.read(wanted.channels, wanted.cursor, limit=1)  # 503 while it can be said
     if request.method == "HEAD":
@@ -112,7 +99,7 @@ def sse_view() -> Response:
     http11 = request.environ.get("SERVER_PROTOCOL") != "HTTP/1.0"
     kind = ChunkedSse if berth is not None and http11 else Sse
     connection = push.connection_id(wanted.connection, grant.user)
-    stream = kind(push.start().context, wanted, connection, grant, _sketch())
+    stream = kind(push.start().context, wanted, connection, grant, sketch())
     if berth is not None:
         berth.waiting = stream.wants(wanted)
         return Response(headers=SSE_HEADERS)
@@ -126,7 +113,8 @@ def websocket_view(ws: Server) -> None:
     push = current_push()
     try:
         wanted = asked(request, request.args, stream=False, least=0)
-        grant = push.gate.may_subscribe(wanted.channels)
+        identify(push, request.args)
+        grant = _grant_or_why_not(push, wanted)
         push.broker.log.read(wanted.channels, wanted.cursor, limit=1)
         push.check_room()
     except Exception as caught:  # a response after the 101 would be read as frames
@@ -141,9 +129,9 @@ def websocket_view(ws: Server) -> None:
     stream = WebSocket(
         push.start().context,
         wanted,
-        push.connection_id(wanted.connection, grant.user),
+        push.connection_id(wanted.connection, grant.user if isinstance(grant, Grant) else None),
         grant,
-        _sketch(),
+        sketch(),
         Ops(current_app._get_current_object()),  # type: ignore[attr-defined]
         push.settings.max_message + ENVELOPE,
     )
@@ -155,48 +143,30 @@ def websocket_view(ws: Server) -> None:
     ws.connected = False
 
 
+def _grant_or_why_not(push: Push, wanted: Asked) -> Grant | NoCredentials:
+    """Return the grant, or what is missing: in a browser a token may come in the first frame."""
+    try:
+        return push.gate.may_subscribe(wanted.channels)
+    except NoCredentials as error:
+        return error.with_traceback(None)
+
+
 def _berth() -> Connection | None:
     """Return the connection of this request where its client can be parked."""
     return connection_of(request.environ) if current_push().settings.park else None
 
 
-class Ops:
-    """What a client may do on its socket, within its own request again."""
-
-    def __init__(self, app: Flask) -> None:
-        self._app = app
-
-    def may_subscribe(self, sketch: Mapping[str, object], channels: Sequence[str]) -> Grant:
-        """See ``transports.websocket.Ops``."""
-        with self._app.request_context(_environ(sketch)):
-            return current_push().gate.may_subscribe(channels)
-
-    def publish(self, sketch: Mapping[str, object], body: Mapping[str, object]) -> dict[str, Any]:
-        """See ``transports.websocket.Ops``."""
-        with self._app.request_context(_environ(sketch)):
-            push = current_push()
-            wanted = push.parse(body)
-            for channel in {draft.channel for draft in wanted.drafts}:
-                push.gate.may_publish(channel)
-            key = push.api_keys.find(request.headers.get("Authorization"))
-            return push.append(wanted, scope(key) if key is not None else "client")
+def _wanted(push: Push) -> Asked:
+    values = _values()
+    wanted = asked(request, values, stream=False)
+    identify(push, values)
+    return wanted
 
 
-class Still:
-    """Asks again whether a stream's client may listen; see ``transports.stream.Context``."""
-
-    def __init__(self, app: Flask, gate: Gate) -> None:
-        self._app, self._gate = app, gate
-
-    def __call__(self, sketch: Mapping[str, object], channels: Sequence[str]) -> Grant:
-        with self._app.request_context(_environ(sketch)):
-            return self._gate.may_subscribe(channels)
-
-
-def _wanted() -> Asked:
+def _values() -> MultiDict[str, str]:
     if request.method != "POST":
         refuse_body(request)
-        return asked(request, request.args, stream=False)
+        return request.args
     form = read_body(request, MAX_FORM)
     if request.mimetype not in ("application/x-www-form-urlencoded", ""):
         expected = "application/x-www-form-urlencoded"
@@ -205,7 +175,7 @@ def _wanted() -> Asked:
         fields = parse_qsl(form.decode(), keep_blank_values=True, errors="strict")
     except ValueError:
         raise InvalidInput("body", "bytes that are not UTF-8", "a form in UTF-8") from None
-    return asked(request, CombinedMultiDict([request.args, MultiDict(fields)]), stream=False)
+    return CombinedMultiDict([request.args, MultiDict(fields)])
 
 
 def _prepare_websocket() -> None:
@@ -227,25 +197,6 @@ def _gone(error: ConnectionError) -> Response:
     """The client went away within the handshake: nobody reads this answer."""
     end_connection(request)
     return Response(status=400)
-
-
-def _sketch() -> dict[str, object]:
-    environ = request.environ
-    return {name: environ[name] for name in _SKETCHED if name in environ}
-
-
-def _environ(sketch: Mapping[str, object]) -> dict[str, Any]:
-    """Return a request as it was, as far as it was kept."""
-    host, _, port = str(sketch.get("HTTP_HOST", "localhost")).partition(":")
-    return {
-        "REQUEST_METHOD": "GET",
-        "SERVER_NAME": host,
-        "SERVER_PORT": port or "80",
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "wsgi.input": io.BytesIO(),
-        "wsgi.errors": sys.stderr,
-        **sketch,
-    }
 
 
 # -- flask-sock's reader thread -------------------------------------------------------------------

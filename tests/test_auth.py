@@ -17,15 +17,18 @@ from flask import Flask, Response, request, session
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pushapp.auth import ApiKeys, ConnectionIds, Gate, Grant, check_origin, scope
+from pushapp.api_keys import ApiKeys, scope
+from pushapp.auth import Gate, Grant
+from pushapp.connection_ids import ConnectionIds
 from pushapp.errors import InvalidInput, NotAllowed, NotAuthenticated
+from pushapp.origins import check_origin
 from pushapp.settings import ApiKey, Settings
 
 BOTH = ApiKey("both-key")
 READ = ApiKey("read-key", may_publish=False)
 PUBLISH = ApiKey("publish-key", may_look=False)
 KEYS = ApiKeys((BOTH, READ, PUBLISH))
-IDS = ConnectionIds(b"a secret")
+IDS = ConnectionIds("a secret")
 
 Asking = Callable[..., AbstractContextManager[Any]]
 
@@ -149,7 +152,7 @@ def test_ids_are_short_safe_in_urls_and_never_the_same() -> None:
 
 def test_an_id_of_another_secret_is_not_known() -> None:
     """Nobody else can make one."""
-    assert not IDS.check(ConnectionIds(b"another secret").new("42"), "42")
+    assert not IDS.check(ConnectionIds("another secret").new("42"), "42")
 
 
 @given(st.text())

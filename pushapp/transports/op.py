@@ -72,3 +72,15 @@ def history(op: dict[str, Any]) -> int:
     if type(limit) is not int or not 0 <= limit <= MAX_HISTORY:
         raise InvalidInput("history", limit, f"a whole number from 0 to {MAX_HISTORY}")
     return limit
+
+
+def token(op: dict[str, Any]) -> str:
+    """Take the token.
+
+    Raises:
+        InvalidInput: it does not fit.
+    """
+    text = op.pop("token", None)
+    if not isinstance(text, str):  # what came instead is not shown: it may hold one
+        raise InvalidInput("token", type(text).__name__, "a string")
+    return text

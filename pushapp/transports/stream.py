@@ -56,7 +56,7 @@ class Stream(Subscriber):
         context: Context,
         asked: Asked,
         connection_id: str,
-        grant: Grant,
+        grant: Grant | None,
         sketch: Mapping[str, object],
     ) -> None:
         super().__init__(asked.channels)
@@ -64,7 +64,7 @@ class Stream(Subscriber):
         self.id = connection_id
         self.outlet: Outlet | None = None
         self._sketch = sketch  # of the request, to ask again whether it still may
-        self._ask_at = _later(grant)
+        self._ask_at = math.inf if grant is None else _later(grant)
 
     # -- framing, which each transport has its own of ---------------------------------------------
 
@@ -87,11 +87,19 @@ class Stream(Subscriber):
 
         May take as long as the client reads its backlog; a client that does not is cut off.
         """
+        self.welcome(outlet)
+        self.context.hub.wheel.set(self, self._next_due())
+        self.go_on(asked)
+
+    def welcome(self, outlet: Outlet) -> None:
+        """Say that the connection is there."""
         self.outlet = outlet
         beat = self.context.heartbeat
         welcome = f'"connection":"{self.id}","heartbeat":{beat:g},"version":{VERSION}'
         outlet.write(self.named("welcome", welcome))
-        self.context.hub.wheel.set(self, self._next_due())
+
+    def go_on(self, asked: Asked) -> None:
+        """Hand out what follows the welcome, then go live. As ``begin``."""
         try:
             self.context.hub.join(self, self.channels)
             cursor = asked.cursor
@@ -237,11 +245,18 @@ class Stream(Subscriber):
         if self.outlet is not None and not self.outlet.closed:
             self.context.hub.wheel.set(self, self._next_due())
 
+    def renew(self, sketch: Mapping[str, object], grant: Grant) -> None:
+        """Go by ``grant`` from here on; ``sketch`` is what it was given for."""
+        self._sketch, self._ask_at = sketch, math.inf
+        self.ask_by(grant)
+
     def _ask_again(self) -> None:
+        sketch = self._sketch
         try:
-            grant = self.context.may_still(self._sketch, self.channels)
+            grant = self.context.may_still(sketch, self.channels)
         except PushError as error:
-            self.fail(error)
+            if self._sketch is sketch:  # else it has brought another token meanwhile
+                self.fail(error)
         except Exception:
             log.exception("asking whether connection %s still may failed; it ends", self.id)
             self.fail(Unavailable("it cannot be told now whether you may listen"))

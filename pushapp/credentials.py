@@ -1,0 +1,64 @@
+"""Whose request it is: where a token travels.
+
+What belongs here: finding the token of a request, in the order of docs/protocol.md. What does not:
+what it opens (``auth``). It is found once, at the request's beginning, and stays in its environ;
+there a stream's later questions find it again, however it came.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import request
+from werkzeug.datastructures import MultiDict
+
+from .api_keys import bearer, scope
+from .auth import TOKEN, current_token
+from .errors import InvalidInput, NotAuthenticated, TokenExpired
+from .tokens import Token
+
+if TYPE_CHECKING:
+    from .extension import Push
+
+
+def identify(push: Push, values: MultiDict[str, str]) -> Token | None:
+    """Return the token of the current request, whose parameters are ``values``; None: it has none.
+
+    Raises:
+        NotAuthenticated: it has one, or a ticket, that does not hold.
+        InvalidInput: it has one in its URL, where that is not allowed.
+        Unavailable: whether it holds cannot be told now.
+    """
+    token = _find(push, values)
+    if token is not None:
+        request.environ[TOKEN] = token
+    return token
+
+
+def _find(push: Push, values: MultiDict[str, str]) -> Token | None:
+    if "token" in values and not push.settings.token_in_url:
+        expected = "none in a URL, which ends up in logs, unless PUSH_TOKEN_IN_URL=1"
+        raise InvalidInput("token", "one", expected)
+    if push.api_keys.current() is not None:
+        return None
+    text = bearer(request.headers.get("Authorization"))
+    if text is not None:
+        try:
+            return push.tokens.verify(text)
+        except TokenExpired:
+            raise
+        except NotAuthenticated:
+            if not push.gate.asks:  # else it may be the app's own, for its own functions
+                raise
+    if ticket := values.get("ticket"):
+        return push.tokens.share(push.tickets.redeem(ticket, push.broker.leases))
+    return push.tokens.verify(values["token"]) if values.get("token") else None
+
+
+def publisher(push: Push) -> str:
+    """Return under whose name the current request's idempotency keys are kept."""
+    key = push.api_keys.current()
+    if key is not None:
+        return scope(key)
+    token = current_token()
+    return "client" if token is None else f"user:{token.user}"

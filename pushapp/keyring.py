@@ -1,0 +1,228 @@
+"""Whose signature on a token counts.
+
+What belongs here: the keys, and signatures. What does not: what a token says (``tokens``).
+
+An algorithm comes with the key, and never with the token: a secret is for HS256 alone, an RSA key
+for RS256, a P-256 key for ES256, an Ed25519 key for EdDSA (RFC 8725 section 3.1). What a token's
+header says only picks among them, so that neither ``none`` nor a public key taken for a secret
+opens anything.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import jwt
+
+from .errors import NotAuthenticated, SettingsError, Unavailable
+from .settings import SECRET_LENGTH, Settings
+
+JWKS_AGE = 3600.0  # seconds after which a key that was taken out of the set is no longer believed
+JWKS_PAUSE = 60.0  # seconds between looks for a key that is not in the set
+_JWKS_BYTES = 1 << 20
+_FETCH = 5.0  # seconds
+_RSA_BITS = 2048  # RFC 7518 section 3.3
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_KINDS = "a public RSA key of 2,048 bits or more, a P-256 or an Ed25519 key"
+_NOT_INSTALLED = "none, or pip install 'pushapp[jwt]'"
+#: The members of a JWK that make the public key; whatever else stands there is left alone.
+_PUBLIC = ("kty", "n", "e", "crv", "x", "y")
+_SIGNATURE_ALONE: Any = dict.fromkeys(
+    [f"verify_{claim}" for claim in ("exp", "nbf", "iat", "aud", "iss", "sub", "jti")], False
+)
+
+log = logging.getLogger(__name__)
+
+
+class _Key(NamedTuple):
+    algorithm: str
+    id: str | None  # None: it is tried for any id
+    key: Any
+
+
+class Keyring:
+    """Signs with the newest secret; believes all secrets, the public key and the JWK Set."""
+
+    def __init__(self, settings: Settings, forget: Callable[[], None]) -> None:
+        """``forget`` is called when a key may have been taken out.
+
+        Raises:
+            SettingsError: a key cannot be read, or is of no kind that counts here.
+        """
+        secrets = [one.encode() for one in (settings.secret, *settings.old_secrets)]
+        # A host app's SECRET_KEY may be a short one: what can be guessed signs no token.
+        self._own = [_Key("HS256", None, one) for one in secrets if len(one) >= SECRET_LENGTH]
+        self._public = [_public_key(settings.public_key)] if settings.public_key else []
+        self._set = _KeySet(settings.jwks, forget) if settings.jwks else None
+
+    def sign(self, claims: Mapping[str, Any]) -> str:
+        """Return a signed token.
+
+        Raises:
+            SettingsError: there is no secret that is long enough.
+        """
+        if not self._own:
+            expected = f"{SECRET_LENGTH} or more characters, to sign tokens with"
+            raise SettingsError("PUSH_SECRET", None, expected)
+        return jwt.encode(dict(claims), self._own[0].key, self._own[0].algorithm)
+
+    def verify(self, text: str) -> dict[str, Any]:
+        """Return the claims of a token that was signed with one of the keys.
+
+        Raises:
+            NotAuthenticated: it was not.
+            Unavailable: its key may be in the JWK Set, which cannot be fetched now.
+        """
+        try:
+            header = jwt.get_unverified_header(text)
+        except jwt.InvalidTokenError:
+            raise NotAuthenticated("the token is not a JWT") from None
+        for key in self._candidates(header.get("alg"), header.get("kid")):
+            try:
+                return jwt.decode(text, key.key, [key.algorithm], options=_SIGNATURE_ALONE)
+            except jwt.InvalidSignatureError:
+                continue
+            except jwt.InvalidTokenError:
+                raise NotAuthenticated("the token is not a JWT that is understood here") from None
+        raise NotAuthenticated("the token is not signed with a key of this server")
+
+    def _candidates(self, algorithm: object, key_id: object) -> list[_Key]:
+        found = [key for key in (*self._own, *self._public) if key.algorithm == algorithm]
+        if self._set is not None and algorithm in ("RS256", "ES256", "EdDSA"):
+            found += self._set.find(algorithm, key_id)
+        return found
+
+
+class _KeySet:
+    """A JWK Set (RFC 7517) in a file or at a URL: read again now and then, and for a new key."""
+
+    def __init__(self, source: str, forget: Callable[[], None]) -> None:
+        self._source, self._forget = source, forget
+        self._lock = threading.Lock()
+        self._text = ""
+        self._keys: list[_Key] = []
+        self._looked = -JWKS_AGE  # monotonic seconds
+        name, url = "PUSH_JWKS", urlsplit(source)
+        if not jwt.algorithms.has_crypto:
+            raise SettingsError(name, source, _NOT_INSTALLED)
+        if url.scheme == "http" and url.hostname not in _LOOPBACK:
+            # whoever can change the answer on its way signs tokens
+            raise SettingsError(name, source, "https://, or a file")
+        if not _is_url(source):  # while a URL may not answer yet when we start
+            self._look()
+            if not self._keys:
+                raise SettingsError(name, source, f"a JWK Set with {_KINDS}")
+
+    def find(self, algorithm: object, key_id: object) -> list[_Key]:
+        """Return the keys that may have signed; without an id, all of the algorithm."""
+        found = self._matching(algorithm, key_id)
+        if self._is_due(found):
+            with self._lock:
+                if self._is_due(found):  # nobody else has looked meanwhile
+                    self._look()
+            found = self._matching(algorithm, key_id)
+        if not self._keys:
+            raise Unavailable("the keys of tokens cannot be fetched now", retry_after=5)
+        return found
+
+    def _is_due(self, found: list[_Key]) -> bool:
+        return time.monotonic() - self._looked > (JWKS_AGE if found else JWKS_PAUSE)
+
+    def _matching(self, algorithm: object, key_id: object) -> list[_Key]:
+        own = [key for key in self._keys if key.algorithm == algorithm]
+        return own if key_id is None else [key for key in own if key.id in (None, key_id)]
+
+    def _look(self) -> None:
+        """Read the set; where that fails, what was read before still counts."""
+        self._looked = time.monotonic()
+        try:
+            text = _read(self._source)
+            keys = _keys_of(json.loads(text))
+        except (OSError, ValueError) as error:
+            log.error("PUSH_JWKS %s cannot be read: %s", self._source, error)
+            return
+        if text != self._text:
+            self._text, self._keys = text, keys
+            self._forget()
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Who may send us elsewhere could send us to other keys."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+def _is_url(source: str) -> bool:
+    return urlsplit(source).scheme in ("http", "https")
+
+
+def _read(source: str) -> str:
+    if not _is_url(source):
+        return Path(source).read_text("utf-8")
+    opener = urllib.request.build_opener(_NoRedirect)
+    with opener.open(source, timeout=_FETCH) as answer:
+        body: bytes = answer.read(_JWKS_BYTES + 1)
+    if len(body) > _JWKS_BYTES:
+        raise ValueError(f"it is larger than {_JWKS_BYTES} bytes")
+    return body.decode()
+
+
+def _keys_of(document: Any) -> list[_Key]:
+    """Return the keys of a JWK Set that count here; there may be others in it."""
+    members = document.get("keys") if isinstance(document, dict) else None
+    found = []
+    for member in members if isinstance(members, list) else []:
+        if not isinstance(member, dict) or member.get("use", "sig") != "sig":
+            continue
+        try:
+            key = jwt.PyJWK({n: v for n, v in member.items() if n in _PUBLIC}).key
+        except jwt.PyJWTError:
+            continue
+        algorithm = _algorithm(key)
+        if algorithm is not None and member.get("alg", algorithm) == algorithm:
+            found.append(_Key(algorithm, member.get("kid"), key))
+    return found
+
+
+def _public_key(setting: str) -> _Key:
+    name = "PUSH_PUBLIC_KEY"
+    if not jwt.algorithms.has_crypto:
+        raise SettingsError(name, "…", _NOT_INSTALLED)
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    text = setting.replace("\\n", "\n")  # how an environment file writes several lines
+    if not text.startswith("-----BEGIN"):
+        try:
+            text = Path(setting).read_text("utf-8")
+        except (OSError, ValueError):
+            raise SettingsError(name, setting, "a public key as PEM, or the path of one") from None
+    try:
+        key = load_pem_public_key(text.encode())
+    except ValueError:
+        raise SettingsError(name, "…", "PEM: -----BEGIN PUBLIC KEY----- …") from None
+    algorithm = _algorithm(key)
+    if algorithm is None:
+        raise SettingsError(name, type(key).__name__, _KINDS)
+    return _Key(algorithm, None, key)
+
+
+def _algorithm(key: object) -> str | None:
+    """Return what such a key is for; None: nothing here."""
+    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+    if isinstance(key, RSAPublicKey) and key.key_size >= _RSA_BITS:
+        return "RS256"
+    if isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1):
+        return "ES256"
+    return "EdDSA" if isinstance(key, Ed25519PublicKey) else None

@@ -1,0 +1,53 @@
+"""Which pages may ask: our own, and those that the settings name.
+
+What belongs here: whether a request comes from a foreign page. What does not: whose request it is
+(``credentials``), CORS headers (``extension``).
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import flask
+
+from .errors import NotAllowed
+from .settings import Settings
+
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
+def check_origin(request: flask.Request, settings: Settings) -> None:
+    """Return when the request does not come from a foreign page.
+
+    Raises:
+        NotAllowed: it does, and that page's origin is not among the allowed ones.
+    """
+    if "*" not in settings.allowed_origins and not is_trusted(request, settings):
+        raise NotAllowed("this origin is not allowed; PUSH_ALLOWED_ORIGINS names those that are")
+
+
+def is_allowed_origin(origin: str | None, settings: Settings) -> bool:
+    """Tell whether the settings name ``origin``. ``null``, which many pages share, needs "*"."""
+    allowed = settings.allowed_origins
+    return "*" in allowed or (origin is not None and origin.lower() in allowed)
+
+
+def is_trusted(request: flask.Request, settings: Settings) -> bool:
+    """Tell whether the page that asks is ours, or one that the settings name: "*" names none."""
+    origin = request.headers.get("Origin")
+    if origin is not None and origin.lower() in settings.allowed_origins:
+        return True
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:  # a page cannot forge it; old browsers and plain http have none
+        return site in ("same-origin", "none")
+    return origin is None or _is_host(origin, request.host)
+
+
+def _is_host(origin: str, host: str) -> bool:
+    """Tell whether ``origin`` has this host[:port]; ``null`` and garbage have none."""
+    try:
+        parts = urlsplit(origin.lower())
+    except ValueError:
+        return False
+    port = _DEFAULT_PORTS.get(parts.scheme, "")
+    return parts.netloc.removesuffix(port) == host.lower().removesuffix(port) != ""

@@ -1,0 +1,107 @@
+"""A stream's request, kept small: later questions are asked within it again.
+
+What belongs here: what of a request is kept, and asking. What does not: the answers (``auth``).
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flask import Flask, request
+
+from .auth import TOKEN, Gate, Grant
+from .credentials import publisher
+from .current import current_push
+from .errors import NotAllowed
+from .tokens import Token
+
+_KEPT = (
+    "HTTP_AUTHORIZATION",
+    "HTTP_COOKIE",
+    "HTTP_HOST",
+    "HTTP_ORIGIN",
+    "HTTP_SEC_FETCH_SITE",
+    "HTTP_USER_AGENT",
+    "HTTP_X_FORWARDED_FOR",
+    "HTTP_X_FORWARDED_HOST",
+    "HTTP_X_FORWARDED_PROTO",
+    "PATH_INFO",
+    "QUERY_STRING",
+    "REMOTE_ADDR",
+    "SCRIPT_NAME",
+    "wsgi.url_scheme",
+    TOKEN,
+)
+
+
+def sketch() -> dict[str, object]:
+    """Return what is kept of the current request. Of a token or a ticket: what it said, which all
+    streams with that token share, and not its text."""
+    environ = request.environ
+    kept = {name: environ[name] for name in _KEPT if name in environ}
+    if TOKEN in kept:
+        kept.pop("HTTP_AUTHORIZATION", None)
+        parts = environ.get("QUERY_STRING", "").split("&")
+        kept["QUERY_STRING"] = "&".join(p for p in parts if not p.startswith(("ticket=", "token=")))
+    return kept
+
+
+def _environ(sketch: Mapping[str, object]) -> dict[str, Any]:
+    """Return a request as it was, as far as it was kept."""
+    host, _, port = str(sketch.get("HTTP_HOST", "localhost")).partition(":")
+    return {
+        "REQUEST_METHOD": "GET",
+        "SERVER_NAME": host,
+        "SERVER_PORT": port or "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "wsgi.input": io.BytesIO(),
+        "wsgi.errors": sys.stderr,
+        **sketch,
+    }
+
+
+class Ops:
+    """What a client may do on its socket, within its own request again."""
+
+    def __init__(self, app: Flask) -> None:
+        self._app = app
+
+    def may_subscribe(self, sketch: Mapping[str, object], channels: Sequence[str]) -> Grant:
+        """See ``transports.websocket.Ops``."""
+        with self._app.request_context(_environ(sketch)):
+            return current_push().gate.may_subscribe(channels)
+
+    def refresh(
+        self, sketch: Mapping[str, object], text: str, channels: Sequence[str]
+    ) -> tuple[Mapping[str, object], Grant]:
+        """See ``transports.websocket.Ops``."""
+        with self._app.app_context():
+            token = current_push().tokens.verify(text)
+        before = sketch.get(TOKEN)
+        if isinstance(before, Token) and before.user != token.user:
+            raise NotAllowed("this is another user's token: open another connection with it")
+        refreshed = {**sketch, TOKEN: token}
+        return refreshed, self.may_subscribe(refreshed, channels)
+
+    def publish(self, sketch: Mapping[str, object], body: Mapping[str, object]) -> dict[str, Any]:
+        """See ``transports.websocket.Ops``."""
+        with self._app.request_context(_environ(sketch)):
+            push = current_push()
+            wanted = push.parse(body)
+            for channel in {draft.channel for draft in wanted.drafts}:
+                push.gate.may_publish(channel)
+            return push.append(wanted, publisher(push))
+
+
+class Still:
+    """Asks again whether a stream's client may listen; see ``transports.stream.Context``."""
+
+    def __init__(self, app: Flask, gate: Gate) -> None:
+        self._app, self._gate = app, gate
+
+    def __call__(self, sketch: Mapping[str, object], channels: Sequence[str]) -> Grant:
+        with self._app.request_context(_environ(sketch)):
+            return self._gate.may_subscribe(channels)

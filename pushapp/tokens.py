@@ -1,0 +1,179 @@
+"""Tokens: JWTs that say who subscribes to what.
+
+What belongs here: what a token says, whether that holds now, and making one. What does not:
+signatures (``keyring``), where a token travels (``credentials``), what else opens a channel
+(``auth``).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, TypeGuard
+
+from .errors import InvalidInput, NotAuthenticated, TokenExpired
+from .keyring import Keyring
+from .message import CHANNEL_PATTERN
+from .settings import Settings
+
+LEEWAY = 5.0  # seconds that two clocks may differ
+LONGEST = 8000  # characters; gunicorn takes header fields of 8,190 bytes
+_KNOWN = 10_000  # tokens remembered; whichever was used longest ago is verified again
+
+_PATTERN = re.compile(r"[A-Za-z0-9_.:@|+~=-]{1,128}|[A-Za-z0-9_.:@|+~=-]{0,127}\*")
+
+
+def is_pattern(text: object) -> bool:
+    """Tell whether ``text`` is a channel name, or the start of one and ``*``."""
+    return isinstance(text, str) and _PATTERN.fullmatch(text) is not None
+
+
+def matches(pattern: str, channel: str) -> bool:
+    """Tell whether ``pattern`` names ``channel``."""
+    if pattern.endswith("*"):
+        return channel.startswith(pattern[:-1])
+    return channel == pattern
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What a token says. All who come with the same one share this object."""
+
+    user: str
+    expires: float  # Unix seconds
+    channels: tuple[str, ...] = ()  # patterns to read
+    publish: tuple[str, ...] = ()  # patterns to write
+    member: Any = None  # what others may know of this user; any JSON
+    digest: str = field(default="", repr=False)  # of its text
+
+    def may_read(self, channel: str) -> bool:
+        """Tell whether it opens ``channel``. No pattern ever opens a ``user:`` channel."""
+        if channel.startswith("user:"):
+            return channel == f"user:{self.user}"
+        return any(matches(pattern, channel) for pattern in self.channels)
+
+    def may_publish(self, channel: str) -> bool:
+        """Tell whether its user may publish to ``channel``; to ``user:`` channels nobody's may."""
+        return not channel.startswith("user:") and any(matches(p, channel) for p in self.publish)
+
+    def left(self, now: float) -> float:
+        """Return how many seconds it still holds.
+
+        Raises:
+            TokenExpired: none.
+        """
+        left = self.expires + LEEWAY - now
+        if left <= 0:
+            raise TokenExpired
+        return left
+
+
+class Tokens:
+    """Knows tokens, and makes them."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
+        """Raises SettingsError: a key cannot be read."""
+        self._audience, self._clock = settings.audience, clock
+        self._known: OrderedDict[str, Token] = OrderedDict()  # by their text's digest
+        self._keys = Keyring(settings, self._known.clear)
+
+    def verify(self, text: str) -> Token:
+        """Return what a token says, if it holds.
+
+        Raises:
+            NotAuthenticated: it is none, is nobody's that counts here, or says what cannot be.
+            TokenExpired: it held.
+            Unavailable: that cannot be told now.
+        """
+        if not text.isascii() or len(text) > LONGEST:
+            raise NotAuthenticated("the token is not a JWT")
+        digest = sha256(text.encode()).hexdigest()  # of its exact bytes
+        known = self._known.get(digest)
+        return self.share(known or self._read(self._keys.verify(text), digest))
+
+    def share(self, token: Token) -> Token:
+        """Return the one object for this token, if it holds.
+
+        Raises:
+            TokenExpired: it held.
+        """
+        token = self._known.pop(token.digest, token)
+        token.left(self._clock())
+        self._known[token.digest] = token
+        if len(self._known) > _KNOWN:
+            self._known.popitem(last=False)
+        return token
+
+    def make(
+        self,
+        user: str,
+        channels: Sequence[str],
+        publish: Sequence[str],
+        expires: float,
+        member: object,
+    ) -> str:
+        """Return a signed token for ``user`` that holds for ``expires`` seconds.
+
+        Raises:
+            InvalidInput: something does not fit.
+            SettingsError: there is no secret to sign it with.
+        """
+        if not _is_user(user):
+            raise InvalidInput("user", user, "what may stand in a channel name after user:")
+        for name, patterns in (("channels", channels), ("publish", publish)):
+            if isinstance(patterns, str) or not all(map(is_pattern, patterns)):
+                raise InvalidInput(name, patterns, "a list of channel names, or starts and *")
+        if not 0 < expires < math.inf:
+            raise InvalidInput("expires", expires, "a number of seconds above 0")
+        now = self._clock()
+        claims = {"sub": user, "iat": int(now), "exp": math.ceil(now + expires)}
+        more = {
+            "channels": list(channels),
+            "publish": list(publish),
+            "member": member,
+            "aud": self._audience,
+        }
+        text = self._keys.sign(claims | {name: value for name, value in more.items() if value})
+        if len(text) > LONGEST:
+            raise InvalidInput("token", f"{len(text)} characters", f"at most {LONGEST}")
+        return text
+
+    def _read(self, claims: Mapping[str, Any], digest: str) -> Token:
+        user, expires = claims.get("sub"), claims.get("exp")
+        if not _is_user(user):
+            raise _wrong("sub", "what may stand in a channel name after user:")
+        if not _is_time(expires):
+            raise _wrong("exp", "Unix seconds")
+        begins = claims.get("nbf", 0)
+        if not _is_time(begins):
+            raise _wrong("nbf", "Unix seconds")
+        if begins > self._clock() + LEEWAY:
+            raise NotAuthenticated("the token does not hold yet (nbf)")
+        audience = claims.get("aud", [])
+        if self._audience not in (audience if isinstance(audience, list) else [audience]):
+            if audience or self._audience:  # RFC 7519 section 4.1.3
+                raise NotAuthenticated("the token is for another audience (aud; PUSH_AUDIENCE)")
+        patterns = {}
+        for name in ("channels", "publish"):
+            given = claims.get(name, [])
+            if not isinstance(given, list) or not all(map(is_pattern, given)):
+                raise _wrong(name, "a list of channel names, or starts and *")
+            patterns[name] = tuple(given)
+        return Token(user, float(expires), **patterns, member=claims.get("member"), digest=digest)
+
+
+def _is_user(user: object) -> TypeGuard[str]:
+    return isinstance(user, str) and bool(user) and bool(CHANNEL_PATTERN.fullmatch(f"user:{user}"))
+
+
+def _is_time(value: object) -> TypeGuard[float]:
+    return type(value) in (int, float) and 0 <= value < 1e15  # type: ignore[operator]
+
+
+def _wrong(claim: str, expected: str) -> NotAuthenticated:
+    return NotAuthenticated(f"the token's claim {claim} does not fit: expected {expected}")

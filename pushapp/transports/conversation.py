@@ -1,0 +1,235 @@
+"""What a client says on its stream, and what comes of it.
+
+What belongs here: doing the ops one after the other, replies, and waiting for a token. What does
+not: an op's fields (``op``), frames (``websocket``).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from ..auth import Grant
+from ..background import spawn
+from ..errors import InvalidInput, NoCredentials, NotFound, PushError
+from ..message import Bundle, Cursor, Loss, dump
+from ..outlet import Outlet
+from ..parking import ParkedSocket
+from ..problem import as_dict
+from . import op as op_fields
+from .params import Asked, channels
+from .stream import Context, Stream, recovery
+
+FIRST_FRAME = 5.0  # seconds for a token, where the channels need one and none has come
+
+log = logging.getLogger(__name__)
+
+
+class Ops(Protocol):
+    """What a client may do on its socket; each is asked with the sketch of its request."""
+
+    def may_subscribe(self, sketch: Mapping[str, object], channels: Sequence[str]) -> Grant:
+        """Return the grant, or raise."""
+
+    def refresh(
+        self, sketch: Mapping[str, object], text: str, channels: Sequence[str]
+    ) -> tuple[Mapping[str, object], Grant]:
+        """Return the sketch with another token, and the grant that it gives, or raise."""
+
+    def publish(self, sketch: Mapping[str, object], body: Mapping[str, object]) -> dict[str, Any]:
+        """Publish, and return the answer, or raise."""
+
+
+class Conversation(Stream):
+    """A stream whose client speaks, too."""
+
+    __slots__ = ("_asked", "_limit", "_narrowed", "_ops", "_unknown", "_waiting")
+
+    def __init__(
+        self,
+        context: Context,
+        asked: Asked,
+        connection_id: str,
+        grant: Grant | NoCredentials,
+        sketch: Mapping[str, object],
+        ops: Ops,
+        limit: int,
+    ) -> None:
+        unknown, known = (grant, None) if isinstance(grant, NoCredentials) else (None, grant)
+        super().__init__(context, asked, connection_id, known, sketch)
+        self._asked: Asked | None = asked
+        self._unknown = unknown  # it has to bring a token first, or is told this
+        self._ops, self._limit = ops, limit
+        self._narrowed = False  # it has left channels that a planned bundle may still hold
+        self._waiting: list[bytes] = []  # ops that came while another is being done
+
+    def deliver(self, bundle: Bundle) -> None:
+        if self._narrowed:
+            wanted = [m for m in bundle.messages if m.channel in self.channels]
+            if not wanted:
+                return
+            bundle = Bundle(wanted)
+        super().deliver(bundle)
+
+    # -- beginning -----------------------------------------------------------------------------
+
+    def _start(self, outlet: Outlet) -> None:
+        if self._unknown is not None:
+            self.welcome(outlet)
+            self.context.hub.join(self, ())  # it counts, and a drain finds it
+            self.context.hub.wheel.set(self, FIRST_FRAME)
+        else:
+            self.begin(outlet, self._take_asked())
+
+    def _take_asked(self) -> Asked:
+        asked, self._asked = self._asked, None
+        assert asked is not None  # it begins once
+        return asked
+
+    def on_due(self) -> float | None:
+        if self._unknown is None:
+            return super().on_due()
+        self.fail(self._unknown)
+        return None
+
+    # -- what the client says ------------------------------------------------------------------
+
+    def _enqueue(self, payload: bytes) -> None:
+        """Do one op after the other, in a greenlet, because an op may wait for the log."""
+        self._waiting.append(payload)
+        if len(self._waiting) == 1:
+            if isinstance(self.outlet, ParkedSocket):
+                self.outlet.pause()  # no more is read than one read's worth of ops
+            spawn(self._work)
+
+    def _work(self) -> None:
+        try:
+            while self._waiting and self.outlet is not None and not self.outlet.closed:
+                self._do(self._waiting[0])
+                del self._waiting[0]
+                time.sleep(0)  # a flood of them must not hold up the others
+        finally:  # whatever became of an op, the next one is read
+            self._waiting.clear()
+            if isinstance(self.outlet, ParkedSocket):
+                self.outlet.resume()
+
+    def _do(self, payload: bytes) -> None:
+        ref: object = None
+        try:
+            op = op_fields.parse(payload)
+            ref = op.pop("ref", None)
+            if ref is not None and not isinstance(ref, str | int):
+                ref, came = None, ref
+                raise InvalidInput("ref", came, "a string or a whole number")
+            self._ops_table(op)(op, ref)
+        except PushError as error:
+            if self._unknown is not None:
+                self.fail(error)
+            else:
+                self._refuse(ref, error)
+        except Exception:
+            log.exception("an op failed on connection %s", self.id)
+            self._refuse(ref, PushError())
+
+    def _refuse(self, ref: object, error: PushError) -> None:
+        fields = dump(as_dict(error))
+        if ref is None:
+            self.write(self.named("error", fields[1:-1]))
+        else:
+            self._reply(ref, f'"ok":false,"error":{fields}')
+
+    def _reply(self, ref: object, fields: str, cursor: str | None = None) -> None:
+        at = "" if ref is None else f'"ref":{dump(ref)},'
+        self.write(self.named("reply", at + fields, cursor))
+
+    def _ops_table(self, op: dict[str, Any]) -> Callable[[dict[str, Any], object], None]:
+        name = op.pop("op", None)
+        table = {
+            "subscribe": self._subscribe,
+            "unsubscribe": self._unsubscribe,
+            "publish": self._publish,
+            "refresh": self._refresh,
+            "ping": self._ping,
+        }
+        if not isinstance(name, str) or name not in table:
+            raise InvalidInput("op", name, " or ".join(table))
+        if self._unknown is not None and name != "refresh":
+            raise self._unknown
+        return table[name]
+
+    def _refresh(self, op: dict[str, Any], ref: object) -> None:
+        text = op_fields.token(op)
+        op_fields.only(op)
+        sketch, grant = self._ops.refresh(self._sketch, text, self.channels)
+        unknown, self._unknown = self._unknown, None
+        self.renew(sketch, grant)
+        self._reply(ref, '"ok":true')
+        if unknown is not None:
+            self.go_on(self._take_asked())
+
+    def _ping(self, op: dict[str, Any], ref: object) -> None:
+        op_fields.only(op)
+        self._reply(ref, '"ok":true')
+
+    def _publish(self, op: dict[str, Any], ref: object) -> None:
+        answer = self._ops.publish(self._sketch, op)
+        self._reply(ref, f'"ok":true,{dump(answer)[1:-1]}')
+
+    def _unsubscribe(self, op: dict[str, Any], ref: object) -> None:
+        leaving = op_fields.names(op)
+        op_fields.only(op)
+        unknown = [name for name in leaving if name not in self.channels]
+        if unknown:
+            raise NotFound(f"channels: {unknown[0]} is not subscribed here")
+        hub = self.context.hub
+        with hub.lock:
+            hub.leave(self, leaving)
+            self.channels = tuple(name for name in self.channels if name not in leaving)
+            self._narrowed = True
+            self._reply(ref, '"ok":true', str(hub.position_of(self)))
+
+    def _subscribe(self, op: dict[str, Any], ref: object) -> None:
+        wanted, cursor, limit = op_fields.names(op), op_fields.cursor(op), op_fields.history(op)
+        op_fields.only(op)
+        added = tuple(name for name in wanted if name not in self.channels)
+        channels((*self.channels, *added), least=1)  # together they must not be too many
+        grant = self._ops.may_subscribe(self._sketch, wanted)
+        try:
+            self._go_back(added, cursor, limit, grant, ref)
+        except PushError as error:
+            self.fail(error)  # half of it may have been sent: it comes back with its cursor
+
+    def _go_back(
+        self, added: tuple[str, ...], cursor: Cursor | None, limit: int, grant: Grant, ref: object
+    ) -> None:
+        """Send the backlog of ``added``, then go on with all channels from where it was.
+
+        Until then nothing newer is sent for any channel, so that each cursor handed out on the way
+        is true for all of them.
+        """
+        hub = self.context.hub
+        with hub.lock:
+            position = hub.position_of(self)
+            self.live = self._narrowed = False
+            self.channels = (*self.channels, *added)  # so that whoever ends it leaves these, too
+        hub.join(self, added)
+        if cursor is None and limit:
+            self.send_history(added, limit)
+        lost: list[Loss] = []
+        if cursor is not None and added:
+            _, lost = self.read_on(added, cursor, lambda *_: True, upto=position.n)
+        with hub.lock:
+            self.ask_by(grant)
+
+        def reached(cursor: Cursor, more: list[Loss]) -> bool:
+            if hub.draining:
+                self.drain(0.0)
+                return True
+            if not hub.go_live(self, cursor):
+                return False
+            self._reply(ref, f'"ok":true,{recovery([*lost, *more])}', str(cursor))
+            return True
+
+        self.read_on(self.channels, position, reached)
