@@ -25,7 +25,7 @@ def _settings(kind: str, request: pytest.FixtureRequest) -> dict[str, object]:
     return {"PUSH_BROKER_URL": valkey.url, "PUSH_KEY_PREFIX": f"test-{uuid.uuid4().hex}"}
 
 
-@pytest.fixture(scope="session", params=["sqlite"])
+@pytest.fixture(scope="session", params=["sqlite", "redis"])
 def log_kind(request: pytest.FixtureRequest) -> str:
     """Each kind of log in turn."""
     kind: str = request.param
