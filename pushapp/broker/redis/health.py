@@ -17,7 +17,7 @@ _FRESH = 30.0  # seconds that an answer is good for
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Answers of INFO and CONFIG; an empty string where a hosted server does not say."""
+    """Answers of INFO and CONFIG; None where a hosted server does not say."""
 
     name: str  # "Valkey" or "Redis"
     version: str
@@ -25,9 +25,9 @@ class Facts:
     memory: int  # bytes in use
     limit: int  # maxmemory in bytes; 0: none
     append_only: bool
-    fsync: str  # appendfsync
-    snapshots: str  # the save points
-    pubsub_limit: str  # of client-output-buffer-limit: "hard soft seconds"
+    fsync: str | None  # appendfsync
+    snapshots: str | None  # the save points; None: it does not say
+    pubsub_limit: str | None  # of client-output-buffer-limit: "hard soft seconds"
     replicas: int
     role: str  # "master", or "slave" for a replica
     is_cluster: bool
@@ -61,7 +61,7 @@ class Health:
         seconds, us = self._line.ask("TIME")
         ahead = int(seconds) + int(us) / 1e6 - time.time()
         valkey = info.get("valkey_version", "")
-        limits = self._config("client-output-buffer-limit").split()
+        limits = (self._config("client-output-buffer-limit") or "").split()
         at = limits.index("pubsub") if "pubsub" in limits else len(limits)
         return Facts(
             name="Valkey" if valkey else "Redis",
@@ -72,7 +72,7 @@ class Health:
             append_only=info.get("aof_enabled") == "1",
             fsync=self._config("appendfsync"),
             snapshots=self._config("save"),
-            pubsub_limit=" ".join(limits[at + 1 : at + 4]),
+            pubsub_limit=" ".join(limits[at + 1 : at + 4]) or None,
             replicas=int(info.get("connected_slaves", 0)),
             role=info.get("role", ""),
             is_cluster=info.get("cluster_enabled") == "1",
@@ -81,12 +81,12 @@ class Health:
             ahead=ahead,
         )
 
-    def _config(self, name: str) -> str:
+    def _config(self, name: str) -> str | None:
         try:
             answer = self._line.ask("CONFIG", "GET", name)
         except LogUnavailable:
-            return ""  # hosted servers and narrow ACLs refuse it
-        return str(answer[1]) if len(answer) == 2 else ""
+            return None  # hosted servers and narrow ACLs refuse it
+        return str(answer[1]) if len(answer) == 2 else None
 
     def durability(self) -> str:
         """Return what an acknowledged message survives."""
@@ -99,8 +99,10 @@ class Health:
             power = {
                 "always": "and a power cut",
                 "everysec": "and a power cut but for the last second",
-            }.get(facts.fsync, "a power cut as its appendfsync is set")
+            }.get(facts.fsync or "", "and a power cut as its appendfsync is set")
             return f"{server}, append-only file: survives the death of the server {power}"
         if facts.snapshots:
             return f"{server}, snapshots only: a restart loses what came after the last one"
-        return f"{server}, as its persistence is set: with none, a restart loses the log"
+        if facts.snapshots is None:
+            return f"{server}: as its persistence is set, which it does not tell"
+        return f"{server} keeps nothing on disk: a restart of the server loses the log"

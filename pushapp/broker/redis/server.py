@@ -121,7 +121,8 @@ def _pool(url: str, prefix: str) -> tuple[Any, str]:
             return _sentinel_pool(url, options)
         own = url.replace("valkey", "redis", 1) if parts.scheme.startswith("valkey") else url
         pool = redis.ConnectionPool.from_url(own, **options)
-    except (ValueError, RedisError) as error:
+        pool.make_connection()  # connects to nothing yet, but looks at its options
+    except (ValueError, TypeError, RedisError) as error:
         raise _wrong(url, str(error)) from None
     return pool, str(pool.connection_kwargs.get("db") or 0)
 
