@@ -4,7 +4,7 @@ STAMP := $(VENV)/.installed
 # Suites that hold in a process that gevent has patched as well as in a plain one
 PATCHED := tests/brokers tests/test_hub.py
 
-.PHONY: run test check bench clean help
+.PHONY: run test check bench networks clean help
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/'
@@ -21,6 +21,10 @@ check: $(STAMP) ## format, lint and types
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
+
+networks: $(STAMP) ## every network of docs/networks.md with true times; its tables anew (20 minutes)
+	@scripts/test-tools
+	NETWORKS=full $(VENV)/bin/python -m pytest -v -o faulthandler_timeout=0 tests/networks
 
 bench: $(STAMP) ## measure memory and CPU (needs a C compiler)
 	$(VENV)/bin/python bench/bench.py

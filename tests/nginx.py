@@ -1,6 +1,7 @@
 """A real nginx under test, in front of a server.
 
-What belongs here: starting and ending it. What does not: its configuration, docs/nginx.conf.
+What belongs here: starting and ending it. What does not: the sample of its configuration,
+docs/nginx.conf.
 """
 
 from __future__ import annotations
@@ -44,12 +45,21 @@ def nginx(
 
     ``replaced``: what the line that begins so in the sample shall be instead; "" takes it out.
     """
-    program, port = needs_nginx(), free_port()
+    needs_nginx()
+    port = free_port()
     site = _put(SAMPLE.read_text(), "server 127.0.0.1:8000;", f"server 127.0.0.1:{server_port};")
     site = _put(site, "listen 80;", f"listen 127.0.0.1:{port};")
     for begin, value in (replaced or {}).items():
         line = next(line for line in site.splitlines() if line.strip().startswith(begin))
         site = _put(site, line, value)
+    with nginx_site(folder, site, port):
+        yield port
+
+
+@contextmanager
+def nginx_site(folder: Path, site: str, port: int) -> Iterator[None]:
+    """Run nginx with these lines of a site, which listens on ``port``."""
+    program = needs_nginx()
     folder.mkdir(exist_ok=True)
     (folder / "site.conf").write_text(site)
     user = "" if os.geteuid() else "user root;"  # else it may not enter the tests' own folder
@@ -57,9 +67,9 @@ def nginx(
     command = [program, "-c", str(folder / "main.conf"), "-e", str(folder / "error.log")]
     process = subprocess.Popen(command)
     try:
-        until(lambda: process.poll() is not None or _accepts(port), "nginx accepts")
+        until(lambda: process.poll() is not None or accepts(port), "nginx accepts")
         assert process.poll() is None, (folder / "error.log").read_text()
-        yield port
+        yield
     finally:
         process.terminate()
         process.wait(TIMEOUT)
@@ -70,6 +80,7 @@ def _put(text: str, old: str, new: str) -> str:
     return text.replace(old, new)
 
 
-def _accepts(port: int) -> bool:
+def accepts(port: int) -> bool:
+    """Tell whether something on this machine listens there."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

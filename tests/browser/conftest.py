@@ -1,22 +1,19 @@
-"""Fixtures: a real Chromium, pages that do not fail unseen, and the jQuerys of four ages."""
+"""Fixtures: a real Chromium, and pages that do not fail unseen."""
 
 from __future__ import annotations
 
-import subprocess
-import tarfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from ..needs import missing, needs
+from ..jquery import jquery_file
+from ..needs import needs
 from ..server import Server
 from ..wire import TIMEOUT
 from .tab import Tab
 
 _ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-_NPM_TIMEOUT = 60  # seconds
 
 
 @pytest.fixture(scope="session")
@@ -56,37 +53,14 @@ def new_page(browser: Browser, page_errors: list[str]) -> Iterator[Callable[...,
 
 
 @pytest.fixture
-def jquery_file(request: pytest.FixtureRequest) -> Callable[[str], Path]:
-    """Return the full build of a jQuery; other versions than ours come from npm, once."""
+def open_tab(new_page: Callable[..., Page], request: pytest.FixtureRequest) -> Callable[..., Tab]:
+    """Open a page with push.js and some jQuery on a server: ``open_tab(server, "1.12.4")``."""
+
     cache = request.config.cache
     assert cache is not None
 
-    def find(version: str) -> Path:
-        path = cache.mkdir("jquery") / f"jquery-{version}.js"
-        if not path.exists():
-            command = [needs("npm"), "pack", "--silent", f"jquery@{version}"]
-            packed = subprocess.run(
-                command, cwd=path.parent, capture_output=True, text=True, timeout=_NPM_TIMEOUT
-            )
-            if packed.returncode:
-                missing(f"npm has no jQuery {version} for this machine: {packed.stderr[-200:]}")
-            with tarfile.open(path.parent / packed.stdout.strip()) as archive:
-                file = archive.extractfile("package/dist/jquery.js")
-                assert file is not None
-                path.write_bytes(file.read())
-        return path
-
-    return find
-
-
-@pytest.fixture
-def open_tab(
-    new_page: Callable[..., Page], jquery_file: Callable[[str], Path]
-) -> Callable[..., Tab]:
-    """Open a page with push.js and some jQuery on a server: ``open_tab(server, "1.12.4")``."""
-
     def open_one(server: Server, jquery: str | None = None) -> Tab:
-        return Tab(new_page(), server, jquery_file(jquery) if jquery else None)
+        return Tab(new_page(), server, jquery_file(cache, jquery) if jquery else None)
 
     return open_one
 

@@ -1,0 +1,231 @@
+"""The networks of the matrix, and what each promises to its visitors.
+
+What belongs here: the rows. What does not: how proxies are started (``proxies``), and what is
+measured (``visit``).
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import AbstractContextManager
+from typing import Any
+
+from ..nginx import nginx
+from .bad_line import Weather
+from .bad_proxy import Faults
+from .proxies import (
+    Program,
+    bad_line,
+    bad_proxy,
+    haproxy_documented,
+    haproxy_timeouts,
+    nginx_cache,
+    nginx_default,
+)
+from .visit import Form, Network, Visit
+
+_NO_WEBSOCKET = "delete window.WebSocket;"
+_NO_EVENTSOURCE = "delete window.EventSource;"
+#: As browsers do with what a visitor has blocked: asking for it is an error already.
+_NO_STORAGE = """
+for (const name of ['localStorage', 'sessionStorage']) {
+  Object.defineProperty(window, name, {
+    get() { throw new DOMException('The operation is insecure.', 'SecurityError'); }
+  });
+}
+delete window.BroadcastChannel;
+"""
+_WEBSOCKET = frozenset({"websocket"})
+_STREAMS = frozenset({"websocket", "sse"})
+_QUICK, _FALLS = 10.0, 20.0  # s to the first message: where the best works, and where it does not
+
+
+def _bad(**faults: Any) -> Any:
+    """Return what runs the bad proxy; a fault in a pair is (full, short) seconds."""
+
+    def between(visit: Visit) -> AbstractContextManager[Program]:
+        own: dict[str, Any] = {
+            fault: visit.form.time(*value) if isinstance(value, tuple) else value
+            for fault, value in faults.items()
+        }
+        return bad_proxy(visit.server.port, Faults(**own))
+
+    return between
+
+
+def _quiet(visit: Visit) -> None:
+    """Nothing is said for as long as proxies take for dead."""
+    assert visit.publisher
+    visit.pass_time(visit.form.seconds / 2)
+    visit.publisher.pause()
+    visit.pass_time(_quiet_for(visit.form))
+    visit.publisher.go_on()
+
+
+def _quiet_for(form: Form) -> float:
+    return form.time(70, 5)
+
+
+def _restart(visit: Visit) -> None:
+    visit.server.restart()
+
+
+def _sleep(visit: Visit) -> None:
+    """The lid is closed."""
+    with visit.chromium.stopped():
+        visit.pass_time(_asleep_for(visit.form))
+
+
+def _sleep_and_be_cut_off(visit: Visit) -> None:
+    """The lid is closed, and the network has forgotten the connection when it opens again."""
+    assert visit.program
+    with visit.chromium.stopped():
+        visit.program.end()
+        visit.pass_time(_asleep_for(visit.form))
+        visit.program.start()
+
+
+def _asleep_for(form: Form) -> float:
+    return form.time(60, 4)
+
+
+def _look_around(visit: Visit) -> None:
+    """While all tabs wait, the visitor opens one more: the site still answers."""
+    assert visit.publisher
+    visit.pass_time(visit.form.seconds / 2)
+    visit.publisher.pause()
+    visit.pass_time(visit.form.time(10, 2))
+    begun = time.monotonic()
+    visit.open_tab().page.close()
+    if (seconds := time.monotonic() - begun) > _QUICK:
+        visit.problems.append(f"one more tab took {seconds:.1f} s to load")
+    visit.publisher.go_on()
+
+
+def _block(visit: Visit) -> None:
+    """Nothing passes: first nobody answers, then everything is refused."""
+    assert visit.program
+    visit.program.pause()
+    visit.pass_time(_blocked_for(visit.form) / 2)
+    visit.program.end()
+    visit.pass_time(_blocked_for(visit.form) / 2)
+    visit.program.start()
+
+
+def _blocked_for(form: Form) -> float:
+    return form.time(20, 4)
+
+
+NETWORKS = (
+    Network(1, "direct", _QUICK, trouble=_quiet),
+    Network(
+        2,
+        "nginx as its default",
+        _FALLS,
+        lambda v: nginx_default(v.folder / "nginx", v.server.port),
+        never=_WEBSOCKET,
+    ),
+    Network(
+        3,
+        "nginx as documented",
+        _QUICK,
+        lambda v: nginx(v.folder / "nginx", v.server.port),
+        trouble=_quiet,
+    ),
+    Network(
+        4,
+        "haproxy, 30 s timeouts",
+        _QUICK,
+        lambda v: haproxy_timeouts(v.folder, v.server.port, int(v.form.time(30, 3))),
+        trouble=_quiet,
+    ),
+    Network(5, "`Upgrade` stripped", _FALLS, _bad(strips_upgrade=True), never=_WEBSOCKET),
+    Network(6, "101, then frames swallowed", _FALLS, _bad(swallows_frames=True), never=_WEBSOCKET),
+    Network(
+        7,
+        "answers held back until they end",
+        _FALLS,
+        _bad(holds_answers=True, strips_upgrade=True),
+        never=_STREAMS,
+    ),
+    Network(8, "each request cut at 15 s", _QUICK, _bad(cuts_after=(15, 3)), trouble=_quiet),
+    Network(
+        9,
+        "a router like Heroku's",
+        _QUICK,
+        _bad(first_byte=(30, 4), idle=(55, 4), adds_headers=True),
+        trouble=_quiet,
+    ),
+    Network(10, "GET passes, POST hangs", _QUICK, _bad(hangs_posts=True)),
+    Network(
+        11,
+        "a cache that stores GETs, weak ETags",
+        _FALLS,
+        lambda v: nginx_cache(v.folder / "nginx", v.server.port),
+        never=_WEBSOCKET,
+    ),
+    Network(12, "HTTP/1.0 only", _FALLS, _bad(speaks_http_1_0=True), never=_WEBSOCKET),
+    Network(
+        13,
+        "300 ms latency, 5 % of connections reset",
+        _FALLS,
+        lambda v: bad_line(v.server.port, Weather(0.3, v.form.time(0.05, 0.2))),
+    ),
+    Network(14, "the server restarted", _QUICK, trouble=_restart, lasts=lambda form: 6.0),
+    Network(15, "asleep for a minute", _QUICK, trouble=_sleep, lasts=_asleep_for),
+    Network(16, "no WebSocket", _QUICK, script=_NO_WEBSOCKET, never=_WEBSOCKET),
+    Network(
+        17,
+        "no EventSource either",
+        _QUICK,
+        script=_NO_WEBSOCKET + _NO_EVENTSOURCE,
+        never=_STREAMS,
+    ),
+    Network(18, "no storage, no BroadcastChannel", _QUICK, script=_NO_STORAGE),
+    Network(19, "eight tabs", _QUICK, trouble=_look_around, tabs=8),
+    Network(
+        20,
+        "all blocked for 20 s, then free",
+        _QUICK,
+        _bad(),
+        trouble=_block,
+        lasts=_blocked_for,
+    ),
+    # Beyond the twenty
+    Network(
+        21,
+        "haproxy as documented",
+        _QUICK,
+        lambda v: haproxy_documented(v.folder, v.server.port),
+        trouble=_quiet,
+    ),
+    Network(
+        22,
+        "eight tabs, no WebSocket, no EventSource",
+        _FALLS,
+        trouble=_look_around,
+        tabs=8,
+        script=_NO_WEBSOCKET + _NO_EVENTSOURCE,
+        never=_STREAMS,
+    ),
+    Network(
+        23,
+        "the same on plain http by name, where pages cannot lock",
+        _FALLS,
+        trouble=_look_around,
+        tabs=8,
+        script=_NO_WEBSOCKET + _NO_EVENTSOURCE,
+        host="push.test",
+        never=_STREAMS,
+    ),
+    Network(
+        24,
+        "asleep and cut off for longer than the server remembers",
+        _QUICK,
+        _bad(),
+        trouble=_sleep_and_be_cut_off,
+        lasts=_asleep_for,
+        channel="short:networks",
+        loses=True,
+    ),
+)

@@ -1,0 +1,199 @@
+"""One visit to one network: what happens, and what was found.
+
+What belongs here: the course of a visit, and judging it. What does not: the networks themselves.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import BrowserContext
+
+from ..server import Server
+from .chromium import Chromium
+from .proxies import Program
+from .publisher import Publisher
+from .visitor import Visitor
+
+OWN_JQUERY = "3.7.1"  # that the server serves
+NO_JQUERY = "none"
+_CHANNEL = "public:networks"
+_FEW = 2  # subscribers for many tabs: the one that leads, and perhaps one that has just left
+_PATIENCE = 30.0  # s for all that trouble has delayed; the longest wait of the client's backoff
+
+
+@dataclass(frozen=True)
+class Form:
+    """How thoroughly: true times and many messages, or everything scaled down."""
+
+    full: bool
+    jquery: str
+    transport: str | None = None  # this one alone; None: as it comes
+
+    @property
+    def name(self) -> str:
+        name = f"{'full' if self.full else 'short'} {self.jquery}"
+        return f"{name} {self.transport}" if self.transport else name
+
+    @property
+    def count(self) -> int:
+        return 200 if self.full else 40
+
+    @property
+    def seconds(self) -> float:
+        """Over how long the messages are spread, trouble aside."""
+        return 40.0 if self.full else 4.0
+
+    @property
+    def heartbeat(self) -> int:
+        return 25 if self.full else 2
+
+    def time(self, full: float, short: float) -> float:
+        return full if self.full else short
+
+
+@dataclass
+class Visit:
+    """What trouble may lay hands on."""
+
+    form: Form
+    folder: Path
+    server: Server
+    chromium: Chromium
+    program: Program | None = None  # between the pages and the server
+    url: str = ""
+    context: BrowserContext | None = None
+    visitors: list[Visitor] = field(default_factory=list)
+    publisher: Publisher | None = None
+    problems: list[str] = field(default_factory=list)  # that trouble has found
+
+    def open_tab(self) -> Visitor:
+        """Open the page in one more tab of the browser's."""
+        assert self.context
+        return Visitor(self.context, self.url)
+
+    def pass_time(self, seconds: float) -> None:
+        """Let real time pass: a lid is closed for a minute, not until something happens."""
+        threading.Event().wait(seconds)
+
+
+def _direct(visit: Visit) -> AbstractContextManager[int]:
+    return nullcontext(visit.server.port)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A row of the matrix."""
+
+    number: int
+    name: str
+    promise: float  # seconds to the first message, at the latest
+    between: Callable[[Visit], AbstractContextManager[int | Program]] = _direct
+    trouble: Callable[[Visit], None] | None = None  # while messages flow
+    lasts: Callable[[Form], float] = lambda form: 0.0  # how long the trouble does, in seconds
+    script: str = ""  # that browsers run first
+    tabs: int = 1
+    host: str = "127.0.0.1"
+    channel: str = _CHANNEL
+    never: frozenset[str] = frozenset()  # transports that cannot work here
+    loses: bool = False  # more than the server keeps
+
+
+@dataclass
+class Result:
+    """What was found."""
+
+    transport: str = "none"  # that it ended on
+    first: float | None = None  # seconds to the first message
+    slowest: float | None = None  # seconds from publishing to arriving, of the slowest message
+    lost: int = 0
+    twice: int = 0
+    told: int = 0  # how often the page was told of a loss
+    subscribers: int = 0  # that the server had
+    problems: list[str] = field(default_factory=list)
+
+
+def visit(network: Network, form: Form, folder: Path, jquery: Path, chromium: Chromium) -> Result:
+    """Pay a visit."""
+    with ExitStack() as stack:
+        server = Server(
+            folder,
+            app="tests.networks.app:app",
+            PUSH_HEARTBEAT=form.heartbeat,
+            NETWORKS_JQUERY=jquery,
+        ).start()
+        stack.callback(server.stop)
+        this = Visit(form, folder, server, chromium)
+        between = stack.enter_context(network.between(this))
+        this.program = between if isinstance(between, Program) else None
+        port = between.port if isinstance(between, Program) else between
+        query = "" if form.jquery == OWN_JQUERY else f"?jquery={form.jquery}"
+        this.url = f"http://{network.host}:{port}/page{query}"
+        this.context = chromium.browser.new_context()
+        stack.callback(this.context.close)
+        this.context.set_default_timeout(1000 * _PATIENCE)
+        this.context.add_init_script(network.script or ";")
+        this.visitors = [this.open_tab() for _ in range(network.tabs)]
+        publisher = this.publisher = Publisher(server, network.channel)
+        stack.callback(publisher.close)
+        return _watch(network, this, publisher)
+
+
+def _watch(network: Network, this: Visit, publisher: Publisher) -> Result:
+    form, result = this.form, Result()
+    options = {"transport": form.transport} if form.transport else {}
+    for visitor in this.visitors:
+        visitor.connect(network.channel, **options)
+    for visitor in this.visitors:
+        if not visitor.hears(0, network.promise):
+            found = visitor.result()
+            result.transport = f"{found['transport']}, not working"
+            result.problems.append(f"no message within {network.promise} s: {found['said']}")
+            return result
+    begun = max(visitor.result()["heard"][0] for visitor in this.visitors)
+    end = begun + form.count
+    publisher.aim(end, form.seconds + network.lasts(form))
+    if network.trouble:
+        network.trouble(this)
+    publisher.wait()
+    for visitor in this.visitors:
+        if not visitor.hears(end - 1, _PATIENCE):
+            result.problems.append(f"not all within {_PATIENCE} s of the last one")
+        _judge(network, visitor, end, result)
+    result.problems += this.problems
+    channel = this.server.look(f"/push/channels/{network.channel}")
+    result.subscribers = channel["subscribers"]
+    if network.tabs > 1 and result.subscribers > _FEW:
+        result.problems.append(f"{result.subscribers} subscribers for {network.tabs} tabs")
+    return result
+
+
+def _judge(network: Network, visitor: Visitor, end: int, result: Result) -> None:
+    """Add to ``result`` what one page has got, and been told."""
+    found: dict[str, Any] = visitor.result()
+    heard: list[int] = found["heard"]
+    lost = len(set(range(heard[0], end)) - set(heard))
+    twice = len(heard) - len(set(heard))
+    told = len(found["said"]["lost"])
+    result.transport = found["transport"]
+    result.first = max(result.first or 0.0, found["first"])
+    result.slowest = max(result.slowest or 0.0, found["slowest"])
+    result.lost, result.twice, result.told = result.lost + lost, result.twice + twice, told
+    for wrong, problem in (
+        (found["state"] != 1, f"it is in state {found['state']}"),
+        (found["transport"] in network.never, f"{found['transport']} cannot work here"),
+        (lost and not network.loses, f"{lost} lost"),
+        (network.loses and not lost, "nothing was lost, which this network is about"),
+        (twice, f"{twice} twice"),
+        (heard != sorted(heard), "out of order"),
+        (lost and not told, "the page was not told of its loss"),
+        (told and not lost, f"the page was told of a loss that was none: {found['said']['lost']}"),
+        (visitor.errors, f"errors of scripts: {visitor.errors}"),
+    ):
+        if wrong:
+            result.problems.append(f"{problem}; {found['said']['error'][-3:]}")
