@@ -184,9 +184,12 @@ class Hub:
         start = Cursor(page.cursor.epoch, 0) if ended else self._position
         turn = time.monotonic()
         for subscriber, lost in told:
-            with self.lock:
-                if subscriber.live:
-                    self._guard(subscriber, subscriber.tell, start, lost)
+            if not ended and subscriber.n > start.n:  # the hub's loss need not be theirs
+                self._tell_own(subscriber, [loss.channel for loss in lost], page.cursor)
+            else:
+                with self.lock:
+                    if subscriber.live:
+                        self._guard(subscriber, subscriber.tell, start, lost)
             turn = _yield_after(turn)
         for bundle, subscribers in plan:
             first, last = bundle.first, bundle.last
@@ -202,6 +205,19 @@ class Hub:
                 turn = _yield_after(turn)
         with self.lock:
             self._position = page.cursor
+
+    def _tell_own(self, subscriber: Subscriber, channels: Sequence[str], upto: Cursor) -> None:
+        """Tell one who has read further than the hub had what they miss themselves, if anything."""
+        at = Cursor(upto.epoch, subscriber.n)
+        try:
+            lost = self.log.read(channels, at, upto=upto.n, limit=1, max_bytes=1).lost
+        except LogUnavailable:  # nobody can say: they come back with their cursor, and are told
+            with self.lock:
+                self._guard(subscriber, subscriber.drain, 0.0)
+            return
+        with self.lock:
+            if lost and subscriber.live and subscriber.n == at.n:
+                self._guard(subscriber, subscriber.tell, at, lost)
 
     def _guard(self, subscriber: Subscriber, call, *args) -> None:  # type: ignore[no-untyped-def]
         """Call; what fails for one subscriber must not disturb the others."""

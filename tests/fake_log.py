@@ -16,6 +16,7 @@ class FakeLog:
     def __init__(self, epoch: str = "fake") -> None:
         self.epoch = epoch
         self.messages: list[Message] = []
+        self.trimmed: set[int] = set()  # numbers of messages that are not kept any more
         self.before_read: Callable[[], None] = lambda: None  # what happens just before a read
         self.after_read: Callable[[], None] = lambda: None  # ... and just after it
 
@@ -51,7 +52,12 @@ class FakeLog:
         after = cursor.n
         if cursor.epoch != self.epoch:
             lost, after = [Loss(c, str(cursor), None, "epoch") for c in channels], 0
-        found = [m for m in self.messages if after < m.n <= head.n and m.channel in channels]
+        wanted = [m for m in self.messages if after < m.n <= head.n and m.channel in channels]
+        found = [m for m in wanted if m.n not in self.trimmed]
+        if not lost:
+            gone = sorted({m.channel for m in wanted if m.n in self.trimmed})
+            first = {c: next((m.id for m in found if m.channel == c), None) for c in gone}
+            lost = [Loss(c, str(cursor), first[c], "expired") for c in gone]
         return Page(head, found, lost=lost)
 
     def follow(self) -> FakeFollower:

@@ -213,6 +213,31 @@ def test_an_epoch_that_ends_is_told_and_the_new_one_comes_whole(hub: Hub, log: F
     hub.leave(one)
 
 
+def test_a_loss_of_the_hub_is_told_to_those_who_lost(hub: Hub, log: FakeLog) -> None:
+    """Whoever has read further than the hub is judged by their own cursor, and never sent back."""
+    behind, ahead, between = Listener("a"), Listener("a"), Listener("a")
+    go_live(hub, behind)
+    ids = [log.append("a") for _ in range(5)]
+    log.trimmed = {1, 2}
+    go_live(hub, ahead)
+    log.trimmed |= {3, 4}
+    for subscriber, n in ((between, 3), (ahead, 5)):
+        subscriber.n, subscriber.live = n, True
+    hub.join(between, ["a"])
+    wake(hub)
+
+    assert behind.told.get(timeout=TIMEOUT)[0] == "fake.0"
+    cursor, (loss,) = between.told.get(timeout=TIMEOUT)
+    assert (cursor, loss.after, loss.before) == ("fake.3", "fake.3", ids[4])
+    assert behind.receive(1) == between.receive(1) == ids[4:]
+    given = log.append("a")
+    wake(hub)
+    assert ahead.receive(1)[0] == given
+    assert ahead.told.empty()
+    for subscriber in (behind, ahead, between):
+        hub.leave(subscriber)
+
+
 def test_a_reader_that_sees_a_new_epoch_first_waits_for_the_hub(hub: Hub, log: FakeLog) -> None:
     """Live is granted only where the hub is."""
     one = Listener("a")

@@ -15,6 +15,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from ...message import Cursor, Loss, Message
 from ..interface import PAGE_BYTES, PAGE_MESSAGES, Page
@@ -46,6 +47,7 @@ class RedisFollower:
         self._next_look = 0.0
         self._next_due: float | None = None
         self._checks: Iterator[str] = iter(())
+        self._told: set[str] = set()  # whose loss an earlier page of this stretch has named
         self._closed = False
         epoch, n, *_ = reads.head(TICK, "")
         self.position = Cursor(epoch, int(n))
@@ -190,7 +192,9 @@ class RedisFollower:
                         # Above may be what was published before the subscription.
                         if self._owed.get(channel) == owed[channel] and last <= page.cursor.n:
                             del self._owed[channel]
-                return page
+            lost = [loss for loss in page.lost if loss.channel not in self._told]
+            self._told = {*self._told, *(loss.channel for loss in lost)} if page.more else set()
+            return replace(page, lost=lost) if page.lost else page
 
     def _read(
         self, channels: list[str], position: Cursor, heard: Cursor

@@ -14,7 +14,15 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import redis
-from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
+from redis.exceptions import (
+    ClusterError,
+    MasterDownError,
+    MovedError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from ...errors import LogUnavailable, SettingsError
@@ -91,12 +99,15 @@ def unavailable(error: Exception) -> LogUnavailable:
     text = str(error) or type(error).__name__
     if isinstance(error, OutOfMemoryError) or "OOM" in text:
         text = f"the server is out of memory: {text}"
+    if isinstance(error, ClusterError | MovedError):
+        text = f"a cluster's node that does not have the log: {text}"
     return LogUnavailable(f"Valkey/Redis: {text}")
 
 
 def is_gone(error: ResponseError) -> bool:
     """Tell whether what answers is no longer the server that the connection was made to."""
-    return str(error).startswith(("READONLY", "MASTERDOWN", "You can't write against a read only"))
+    # redis-py takes the code off; Redis 6 leaves it in the middle of a script's error
+    return isinstance(error, ReadOnlyError | MasterDownError) or "READONLY" in str(error)
 
 
 def random_name(length: int) -> str:
