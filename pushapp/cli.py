@@ -1,7 +1,7 @@
 """The ``pushapp`` command, also ``flask push …``.
 
 What belongs here: options, where the server and its key are found, output, exit codes. What does
-not: what a command does, beyond one call (``client``, ``feed``, ``doctor``, ``local``).
+not: what a command does, beyond one call (``client``, ``feed``, ``doctor``, ``local``), ``token``.
 
 Exit codes: 0 done, 1 it failed (one line on stderr says why), 2 wrong usage, 130 Ctrl-C.
 """
@@ -20,6 +20,7 @@ from typing import Any
 import click
 
 from . import local
+from .cli_token import token
 from .client import Client, Item
 from .errors import PushError, RequestFailed
 from .message import dump
@@ -36,6 +37,9 @@ def cli() -> None:
     --api-key, else PUSH_API_KEYS, else, for a server on this machine, the one in var/ that
     `pushapp run` made.
     """
+
+
+cli.add_command(token)
 
 
 def main() -> None:

@@ -59,7 +59,9 @@ timeout = 30  # seconds after which a worker whose loop stands still is replaced
 graceful_timeout = 20  # seconds; Heroku kills after 30
 backlog = 4096  # a deploy brings all clients back at once
 limit_request_line = 8190  # bytes; 100 channels in a URL are more than the default 4,094
-accesslog = None  # URLs hold tickets and cursors; -c may be followed by --access-logfile
+accesslog = None  # -c may be followed by --access-logfile
+# without the query and the Referer: URLs hold tickets, and tokens where PUSH_TOKEN_IN_URL allows it
+access_log_format = '%(h)s %(l)s %(u)s %(t)s "%(m)s %(U)s %(H)s" %(s)s %(b)s "%(a)s"'
 preload_app = False  # nothing may be opened before the fork
 reuse_port = False  # an exiting worker would strand the connections in its queue
 control_socket_disable = True  # several servers of one user would share its default path

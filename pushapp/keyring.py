@@ -185,7 +185,7 @@ def _keys_of(document: Any) -> list[_Key]:
             continue
         try:
             key = jwt.PyJWK({n: v for n, v in member.items() if n in _PUBLIC}).key
-        except jwt.PyJWTError:
+        except (jwt.PyJWTError, LookupError, TypeError, ValueError):
             continue
         algorithm = _algorithm(key)
         if algorithm is not None and member.get("alg", algorithm) == algorithm:

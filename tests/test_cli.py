@@ -8,13 +8,17 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .server import API_KEY, PUBLISH_KEY, ROOT, Server, free_port
+from pushapp.settings import Settings
+from pushapp.tokens import Tokens
+
+from .server import API_KEY, PUBLISH_KEY, ROOT, SECRET, Server, free_port
 from .wire import TIMEOUT
 
 PUSHAPP = [sys.executable, "-m", "pushapp.cli"]
@@ -305,12 +309,52 @@ def test_run_in_a_folder_that_cannot_be_written(shell: Any, tmp_path: Path) -> N
     assert "var/" in failed(shell("run", PUSH_API_KEYS="", PUSH_SECRET=""), 1)
 
 
+# -- token -----------------------------------------------------------------------------------------
+
+
+def test_token_prints_one_that_the_server_takes(shell: Any) -> None:
+    """All that it can say, and for how long; channels one by one or with commas."""
+    options = ["--channels", "room:*,news:all", "--channels", "a:1", "--publish", "room:1"]
+    done = shell("token", "--user", "42", *options, "--expires", "15m", "--member", '{"n":1}',
+                 PUSH_SECRET=SECRET)  # fmt: skip
+    token = Tokens(Settings(secret=SECRET)).verify(done.stdout.decode().strip())
+    assert (token.user, token.channels) == ("42", ("room:*", "news:all", "a:1"))
+    assert (token.publish, token.member) == (("room:1",), {"n": 1})
+    assert 880 < token.expires - time.time() <= 901
+
+
+def test_token_takes_the_kept_secret(shell: Any, tmp_path: Path) -> None:
+    """The one that `pushapp run` has made; without any it says what is missing."""
+    assert "PUSH_SECRET is not set" in failed(shell("token", "--user", "42"), 1)
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var" / "secret").write_text(SECRET)
+    done = shell("token", "--user", "42")
+    assert Tokens(Settings(secret=SECRET)).verify(done.stdout.decode().strip()).user == "42"
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["--user", "a b"], 1, "user"),
+        (["--user", "42", "--channels", "**"], 1, "channels"),
+        (["--user", "42", "--expires", "soon"], 2, "1h"),
+        (["--user", "42", "--member", "x"], 2, "JSON"),
+        ([], 2, "--user"),
+    ],
+)
+def test_a_wrong_token_is_not_printed(
+    shell: Any, options: list[str], code: int, words: str
+) -> None:
+    """One line says what does not fit."""
+    assert words in failed(shell("token", *options, PUSH_SECRET=SECRET), code)
+
+
 # -- the rest --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "command",
-    [["run"], ["publish"], ["tail"], ["feed", "system"], ["feed", "follow"], ["doctor"]],
+    [["run"], ["publish"], ["tail"], ["feed", "system"], ["feed", "follow"], ["token"], ["doctor"]],
     ids=" ".join,
 )
 def test_each_command_has_examples(command: list[str], shell: Any) -> None:

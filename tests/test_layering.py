@@ -26,7 +26,7 @@ LAYERS = [
     {"extension"},
     {"factory", "yard", "worker"},
     {"testing", "testing_clients", "gunicorn_conf", "local", "feed", "doctor", "doctor_web"},
-    {"cli", "wsgi", ""},
+    {"cli", "cli_token", "wsgi", ""},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 #: On the standard library alone, so that a cron job that publishes loads nothing else.
