@@ -243,7 +243,7 @@ def test_channels_that_nobody_uses_cost_nothing_in_the_end(
 
 def test_all_keys_live_in_one_slot(make_valkey: Callable[..., Valkey], open_one: Open) -> None:
     """A server that is a shard of a cluster takes every script."""
-    server = make_valkey(cluster_enabled="yes")
+    server = make_valkey(cluster_enabled="yes", cluster_port=free_port())
     server.ask("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
     broker = open_one(server.url)
     until(lambda: _is_up(broker), "the shard serves")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -65,7 +66,8 @@ def read_note(folder: str) -> Note:
 def write_note(path: str, folder: str, boot: str, epoch: str, head: int) -> None:
     """Note what is at ``path`` now, in one step."""
     note = Note(inode_of(path), inode_of(f"{path}-wal"), boot, epoch or "-", head)
-    fresh = Path(folder, f"{_NOTE}.{os.getpid()}")
+    # Brokers of one process may note at the same time.
+    fresh = Path(folder, f"{_NOTE}.{os.getpid()}.{threading.get_ident()}")
     fresh.write_text(" ".join(map(str, note)))
     fresh.replace(Path(folder, _NOTE))
 
