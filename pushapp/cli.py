@@ -243,6 +243,7 @@ def doctor(url: str | None, api_key: str | None) -> None:
     """
     from . import doctor as machine
     from . import doctor_web as web
+    from .finding import State
 
     with _one_line():
         if url:
@@ -256,7 +257,7 @@ def doctor(url: str | None, api_key: str | None) -> None:
         bad = False
         for finding in findings:
             click.echo(str(finding))
-            bad = bad or finding.state is machine.State.BAD
+            bad = bad or finding.state is State.BAD
     if bad:
         sys.exit(1)
 

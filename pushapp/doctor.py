@@ -1,7 +1,8 @@
 """Looks at this machine and says in plain words what to change.
 
-What belongs here: what can be told without a server: limits, packages, gunicorn's settings, the
-log. What does not: what a proxy does to a server's answers (``doctor_web``).
+What belongs here: what can be told without a server: limits, packages, gunicorn's settings, a log
+in a file. What does not: a log on Valkey or Redis (``doctor_redis``), what a proxy does to a
+server's answers (``doctor_web``).
 """
 
 from __future__ import annotations
@@ -12,8 +13,6 @@ import resource
 import runpy
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,10 @@ from urllib.parse import unquote, urlsplit
 
 import psutil
 
+from . import doctor_redis
 from .broker import open_broker
 from .errors import PushError, SettingsError
+from .finding import Finding, State
 from .settings import FDS_RESERVED, Settings, load
 
 _NEEDED = {
@@ -42,39 +43,21 @@ _SOMAXCONN = Path("/proc/sys/net/core/somaxconn")
 _REMOTE = ("nfs", "cifs", "smb", "9p", "ceph", "glusterfs", "lustre", "fuse.", "afs", "virtiofs")
 
 
-class State(Enum):
-    """How a check came out."""
-
-    OK = "ok"
-    WARN = "warn"
-    BAD = "bad"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One check: what was found, and what to change where it is not well."""
-
-    state: State
-    name: str
-    found: str
-    change: str = ""
-
-    def __str__(self) -> str:
-        line = f"{self.state.value:4}  {self.name}: {self.found}"
-        return f"{line}\n      → {self.change}" if self.change else line
-
-
 def look(environ: Mapping[str, str]) -> Iterator[Finding]:
     """Return the findings about this machine, as they are made."""
     settings, finding = _settings(environ)
     yield finding
-    yield fds(settings, _asked(environ), *resource.getrlimit(resource.RLIMIT_NOFILE))
+    asked = _number(environ, "PUSH_MAX_CONNECTIONS", Settings().max_connections)
+    yield fds(settings, asked, *resource.getrlimit(resource.RLIMIT_NOFILE))
     yield from _packages()
     yield patching()
     yield gunicorn_settings(settings, _CONFIG)
     if _SOMAXCONN.exists():
         yield backlog(int(_SOMAXCONN.read_text()))
-    yield log(settings)
+    if settings.broker_url.startswith("sqlite:"):
+        yield log(settings)
+    else:
+        yield from doctor_redis.look(settings, _number(environ, "WEB_CONCURRENCY", 1))
 
 
 def _settings(environ: Mapping[str, str]) -> tuple[Settings, Finding]:
@@ -86,9 +69,9 @@ def _settings(environ: Mapping[str, str]) -> tuple[Settings, Finding]:
     return settings, Finding(State.OK, "settings", "complete, and each of them fits")
 
 
-def _asked(environ: Mapping[str, str]) -> int:
-    text = environ.get("PUSH_MAX_CONNECTIONS", "").strip()
-    return int(text) if text.isdecimal() else Settings().max_connections
+def _number(environ: Mapping[str, str], name: str, default: int) -> int:
+    text = environ.get(name, "").strip()
+    return int(text) if text.isdecimal() else default
 
 
 def fds(settings: Settings, asked: int, soft: int, hard: int) -> Finding:
@@ -178,16 +161,16 @@ def backlog(somaxconn: int) -> Finding:
 
 
 def log(settings: Settings) -> Finding:
-    """Open the log and write to it; a file that is not there yet is not made."""
+    """Open the log in a file and write to it; a file that is not there yet is not made."""
     name, url = "log", settings.broker_url
-    path = Path(unquote(urlsplit(url).path[1:])) if url.startswith("sqlite:") else None
-    if path is not None and (kind := _file_system(path)).startswith(_REMOTE):
+    path = Path(unquote(urlsplit(url).path[1:]))
+    if (kind := _file_system(path)).startswith(_REMOTE):
         change = "put the file on a disk of this machine; PUSH_BROKER_URL says where it is"
         return Finding(State.BAD, name, f"{path} is on a network file system ({kind})", change)
-    if path is not None and not path.exists():
+    if not path.exists():
         return _unborn(path)
     try:
-        broker = open_broker(url, settings.retention, prefix=settings.key_prefix)
+        broker = open_broker(url, settings.retention)
         try:
             broker.check()
             return Finding(State.OK, name, broker.durability)

@@ -14,7 +14,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from .doctor import Finding, State
+from .finding import Finding, State
 
 _PATIENCE = 3.0  # seconds for a first event, which a server that nothing buffers sends at once
 _HOLD = 5  # seconds that a long poll is held here
@@ -63,7 +63,7 @@ class _Visit:
             return
         yield Finding(State.OK, "reachable", f"{self._parts.geturl()} answers")
         if self._headers:
-            yield self._key()
+            yield Finding(State.OK, "api key", "the server knows it")
         yield self._ready()
         yield _version(reply)
         yield _headers(reply)
@@ -79,12 +79,6 @@ class _Visit:
                 yield Finding(State.BAD, name, f"it broke off: {error!r}", _TIMEOUT)
 
     # -- one check each ------------------------------------------------------------------------
-
-    def _key(self) -> Finding:
-        reply, _ = self._ask(f"{self._prefix}/channels?limit=1")
-        if reply.status == 401:
-            return Finding(State.BAD, "api key", "the server does not know it", _KEY)
-        return Finding(State.OK, "api key", "the server knows it")
 
     def _ready(self) -> Finding:
         reply, body = self._ask("/readyz")
@@ -206,7 +200,9 @@ def _refused(reply: HTTPResponse, body: bytes) -> Finding:
         found = f"{reply.status} {reply.reason}, and not from a push server"
         found += f": it redirects to {where}" if where else ""
         return Finding(State.BAD, "reachable", found, "is it the right address, and prefix?")
-    change = _KEY if reply.status in (401, 403) else "pushapp doctor on its machine says more"
+    if reply.status in (401, 403):
+        return Finding(State.BAD, "api key", f"{reply.status} {title}", _KEY)
+    change = "pushapp doctor on its machine says more"
     return Finding(State.BAD, "reachable", f"{reply.status} {title}", change)
 
 

@@ -13,7 +13,7 @@ from .server import ROOT
 #: From the ground up. A package stands for all of its modules.
 LAYERS = [
     {"message", "errors", "environ", "settings"},
-    {"broker", "caller", "client"},
+    {"broker", "caller", "client", "finding"},
     {"wheel"},
     {"subscriber"},
     {"hub"},
@@ -25,7 +25,8 @@ LAYERS = [
     {"credentials", "sketch", "census", "subscribe", "api", "pages"},
     {"extension"},
     {"factory", "yard", "worker"},
-    {"testing", "testing_clients", "gunicorn_conf", "local", "feed", "doctor", "doctor_web"},
+    {"testing", "testing_clients", "gunicorn_conf", "local", "feed", "doctor_redis", "doctor_web"},
+    {"doctor"},
     {"cli", "cli_token", "wsgi", ""},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
