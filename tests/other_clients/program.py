@@ -12,7 +12,7 @@ import queue
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -52,16 +52,20 @@ class Program:
     def heard(self) -> list[int]:
         return [int(line) for line in self.said if line.isdigit()]
 
-    def wait(self, word: object, timeout: float = 3 * TIMEOUT) -> None:
-        """Read on until it has said ``word``; a Java takes seconds to begin."""
+    def wait(self, word: object) -> None:
+        """Read on until it has said ``word``."""
+        self.wait_for(lambda line: line == str(word), f"never said {word}")
+
+    def wait_for(self, ends: Callable[[str], bool], otherwise: str = "never said it") -> None:
+        """Read on until a line fits; a Java takes seconds to begin."""
         while True:
             try:
-                line = self._lines.get(timeout=timeout)
+                line = self._lines.get(timeout=3 * TIMEOUT)
             except queue.Empty:
-                raise AssertionError(f"{self.name} never said {word}: {self.said}") from None
+                raise AssertionError(f"{self.name} {otherwise}: {self.said}") from None
             assert line is not None, f"{self.name} ended: {self.said}"
             self.said.append(line)
-            if line == str(word):
+            if ends(line):
                 return
 
     def close(self) -> None:
