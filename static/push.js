@@ -868,12 +868,12 @@
     };
 
     var alive = noop; // lets go of the lock that says that this tab lives
+    channel.onmessage = function (e) { heard(e.data); };
     locks.request(id, function () {
+      join(); // not sooner: the leader would take it for a tab that has gone
       return running && new Promise(function (resolve) { alive = resolve; });
     }).then(null, noop); // elect() sees to it where there are no locks
-    channel.onmessage = function (e) { heard(e.data); };
     elect();
-    join();
     watch(WELCOME_WAIT, true);
     return self;
   }

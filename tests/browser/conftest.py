@@ -1,19 +1,22 @@
-"""Fixtures: a real Chromium, and pages that do not fail unseen."""
+"""Fixtures: a real Chromium, pages that do not fail unseen, and the jQuerys of four ages."""
 
 from __future__ import annotations
 
+import subprocess
+import tarfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from ..jquery import jquery_file
-from ..needs import needs
+from ..needs import missing, needs
 from ..server import Server
 from ..wire import TIMEOUT
 from .tab import Tab
 
 _ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+_NPM_TIMEOUT = 60  # seconds
 
 
 @pytest.fixture(scope="session")
@@ -34,17 +37,18 @@ def page_errors() -> list[str]:
 
 
 @pytest.fixture
-def new_page(browser: Browser, page_errors: list[str]) -> Iterator[Callable[..., Page]]:
-    """Open pages as browsers of their own: ``new_page(locale="zh-CN")``."""
+def new_browser(
+    browser: Browser, page_errors: list[str]
+) -> Iterator[Callable[..., BrowserContext]]:
+    """Start browsers of their own, whose tabs share storage: ``new_browser(locale="zh-CN")``."""
     contexts = []
 
-    def new(**options: object) -> Page:
+    def new(**options: object) -> BrowserContext:
         context = browser.new_context(**options)  # type: ignore[arg-type]
         contexts.append(context)
         context.set_default_timeout(2000 * TIMEOUT)
-        page = context.new_page()
-        page.on("pageerror", lambda error: page_errors.append(str(error)))
-        return page
+        context.on("weberror", lambda error: page_errors.append(str(error.error)))
+        return context
 
     yield new
     for context in contexts:
@@ -53,16 +57,57 @@ def new_page(browser: Browser, page_errors: list[str]) -> Iterator[Callable[...,
 
 
 @pytest.fixture
-def open_tab(new_page: Callable[..., Page], request: pytest.FixtureRequest) -> Callable[..., Tab]:
-    """Open a page with push.js and some jQuery on a server: ``open_tab(server, "1.12.4")``."""
+def new_page(new_browser: Callable[..., BrowserContext]) -> Callable[..., Page]:
+    """Open pages in browsers of their own: ``new_page(locale="zh-CN")``."""
+    return lambda **options: new_browser(**options).new_page()
 
+
+@pytest.fixture
+def jquery_file(request: pytest.FixtureRequest) -> Callable[[str], Path]:
+    """Return the full build of a jQuery; other versions than ours come from npm, once."""
     cache = request.config.cache
     assert cache is not None
 
+    def find(version: str) -> Path:
+        path = cache.mkdir("jquery") / f"jquery-{version}.js"
+        if not path.exists():
+            command = [needs("npm"), "pack", "--silent", f"jquery@{version}"]
+            packed = subprocess.run(
+                command, cwd=path.parent, capture_output=True, text=True, timeout=_NPM_TIMEOUT
+            )
+            if packed.returncode:
+                missing(f"npm has no jQuery {version} for this machine: {packed.stderr[-200:]}")
+            with tarfile.open(path.parent / packed.stdout.strip()) as archive:
+                file = archive.extractfile("package/dist/jquery.js")
+                assert file is not None
+                path.write_bytes(file.read())
+        return path
+
+    return find
+
+
+@pytest.fixture
+def open_tab(
+    new_page: Callable[..., Page], jquery_file: Callable[[str], Path]
+) -> Callable[..., Tab]:
+    """Open a page with push.js and a jQuery, or without one: ``open_tab(server, "1.12.4")``."""
+
     def open_one(server: Server, jquery: str | None = None) -> Tab:
-        return Tab(new_page(), server, jquery_file(cache, jquery) if jquery else None)
+        return Tab(new_page(), server, jquery_file(jquery) if jquery else None)
 
     return open_one
+
+
+@pytest.fixture
+def open_tabs(new_browser: Callable[..., BrowserContext]) -> Callable[..., list[Tab]]:
+    """Open several tabs of one browser, after a script in each: ``open_tabs(server, 8)``."""
+
+    def open_several(server: Server, count: int, script: str = "") -> list[Tab]:
+        context = new_browser()
+        context.add_init_script(script)
+        return [Tab(context.new_page(), server) for _ in range(count)]
+
+    return open_several
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,8 @@ TRANSPORTS = ("websocket", "sse", "longpoll", "poll")
 _LISTEN = """() => {
   window.clients = {};
   window.listen = (name, options) => {
-    const push = $.push(options), client = clients[name] = {push: push, heard: [], said: []};
+    const push = (window.$ ? $.push : Push.connect)(options);
+    const client = clients[name] = {push: push, heard: [], said: []};
     push.on('message', message => { client.heard.push(message.data); });
     for (const event of ['open', 'state', 'history', 'recovered', 'lost', 'error', 'close']) {
       push.on(event, value => { client.said.push([event, value]); });
@@ -31,7 +32,7 @@ _LISTEN = """() => {
 class Tab:
     """One page, on the server's own origin."""
 
-    def __init__(self, page: Page, server: Server, jquery: Path | None) -> None:
+    def __init__(self, page: Page, server: Server, jquery: Path | None = None) -> None:
         self.page = page
         # a real answer of the server's, because Chromium lets no other page connect to this machine
         self.url, self._jquery = f"{server.url}/healthz", jquery
@@ -40,9 +41,7 @@ class Tab:
     def load(self) -> None:
         """Load the page anew."""
         self.page.goto(self.url)
-        if self._jquery is None:
-            self.page.add_script_tag(url="/push/jquery.js")
-        else:
+        if self._jquery is not None:
             self.page.add_script_tag(path=self._jquery)
         self.page.add_script_tag(url="/push/push.js")
         self.page.evaluate(_LISTEN)
