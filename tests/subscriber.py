@@ -46,10 +46,12 @@ class Client:
         channels: Iterable[str] = (),
         cursor: str | Sequence[str] | None = None,
         headers: Mapping[str, str] | None = None,
+        first: Json | None = None,
         **params: object,
     ) -> None:
+        """``first``: what a WebSocket says to begin with; the others say nothing."""
         self.port, self.channels = port, list(channels)
-        self.headers, self.params = dict(headers or {}), params
+        self.headers, self.params, self.first = dict(headers or {}), params, first
         self.cursor: Any = cursor  # a list stands for several; the server hands out one
         self.connection: str | None = None
         self.recovered: bool | None = None

@@ -37,6 +37,8 @@ class WebSocket(Client):
             raise Refused(self.reply, self.reply.json)
         digest = hashlib.sha1((self.key + _WEBSOCKET_GUID).encode()).digest()
         assert self.reply.header("Sec-WebSocket-Accept") == base64.b64encode(digest).decode()
+        if self.first is not None:
+            self.send(self.first)
         last = "live" if self.channels else "welcome"
         while last not in self.trail:
             self._read()

@@ -1,0 +1,95 @@
+"""Tokens in somebody's own Flask app, beside its session and its own credentials.
+
+What belongs here: who decides where both could. What does not: an app without functions of its own
+(``transports/test_tokens``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask, request
+from flask.testing import FlaskClient
+
+from pushapp.extension import Push
+
+from .jwts import by_hand, claims, token
+from .server import SECRET
+from .transports.test_tokens import bearer
+
+THEIRS = by_hand({"alg": "HS256"}, {"sub": "ann"}, b"the app's own")  # not ours to verify
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[Flask]:
+    """An app whose users have credentials of its own kind for room:1; room:9 is nobody's."""
+    app = Flask(__name__)
+    app.secret_key = SECRET
+    app.config["PUSH_BROKER_URL"] = f"sqlite:///{tmp_path}/push.db"
+    push = Push(app)
+
+    @push.authorize("room:*")
+    def may(channel: str) -> bool:
+        return channel == "room:1" and request.headers.get("Authorization") == f"Bearer {THEIRS}"
+
+    yield app
+    push.close()
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+def status(client: FlaskClient, channel: str, text: str) -> int:
+    answer = client.get(f"/push/poll?channels={channel}", headers=bearer(text))
+    return int(answer.status_code)
+
+
+def test_what_is_no_token_of_ours_is_left_to_the_apps_functions(client: FlaskClient) -> None:
+    """They have their say; where none of them is asked it opens nothing."""
+    assert status(client, "room:1", THEIRS) == 200
+    assert status(client, "room:9", THEIRS) == 403
+    assert status(client, "orders:7", THEIRS) == 401
+
+
+def test_a_token_opens_what_it_names_and_the_functions_the_rest(client: FlaskClient) -> None:
+    """The app has signed it; what it does not name is asked about."""
+    assert status(client, "room:9", token("room:9")) == 200
+    assert status(client, "room:1", token("room:9")) == 403
+    assert status(client, "orders:7", token("room:9")) == 403
+
+
+def test_a_token_of_ours_that_has_ended_is_told_so(client: FlaskClient) -> None:
+    """It is not taken for something else."""
+    assert status(client, "public:a", token(lasts=-1)) == 401
+
+
+def test_the_app_makes_tokens(app: Flask, client: FlaskClient) -> None:
+    """For its templates: signed with its SECRET_KEY."""
+    push: Push = app.extensions["push"]
+    text = push.token("42", channels=["orders:*"], expires=60)
+    assert status(client, "orders:7", text) == 200
+    assert status(client, "user:42", text) == 200
+    assert status(client, "user:43", text) == 403
+
+
+def test_flasks_own_way_to_change_the_key_is_known(tmp_path: Path) -> None:
+    """What the key before signed still counts."""
+    app = Flask(__name__)
+    app.config["SECRET_KEY"] = "another" + SECRET
+    app.config["SECRET_KEY_FALLBACKS"] = [SECRET, b"x" * 40]
+    app.config["PUSH_BROKER_URL"] = f"sqlite:///{tmp_path}/push.db"
+    push = Push(app)
+    for secret in (SECRET.encode(), b"x" * 40):
+        text = by_hand({"alg": "HS256"}, claims(channels=["orders:*"]), secret)
+        assert status(app.test_client(), "orders:7", text) == 200
+    push.close()
+
+
+def test_basic_credentials_of_a_proxy_are_no_token(client: FlaskClient) -> None:
+    """A page behind a password prompt sends them with every request."""
+    answer = client.get("/push/poll?channels=public:a", headers={"Authorization": "Basic YTpi"})
+    assert answer.status_code == 200
