@@ -24,6 +24,10 @@ _BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/html\r\nContent-Length: 26\r\n"
     b"Connection: close\r\n\r\n<h1>Application error</h1>"
 )
+_LOGIN = (
+    b"HTTP/1.1 %d Login\r\nContent-Type: text/html\r\nContent-Length: 18\r\n"
+    b"Connection: close\r\n\r\n<h1>Log in.</h1>\r\n"
+)
 _ADDED = [
     ("X-Forwarded-For", "203.0.113.7"),
     ("X-Forwarded-Proto", "http"),
@@ -44,6 +48,7 @@ class Faults:
     hangs_posts: bool = False  # never answers a POST
     speaks_http_1_0: bool = False  # to both sides
     adds_headers: bool = False  # those of a router in front of many apps
+    answers: int = 0  # all by itself, with this status and a page of its own
     cuts_after: float = 0  # ends each request, and with it the connection, after so long
     first_byte: float = 0  # answers 503 itself where the server's answer begins later
     idle: float = 0  # ends a connection on which an answer has begun and then paused for so long
@@ -67,6 +72,9 @@ class Exchange:
         async with asyncio.timeout(self._faults.cuts_after or None), asyncio.timeout(None) as idle:
             self._idle = idle
             body = await self._browser.exactly(int(request.get("content-length") or 0))
+            if self._faults.answers:
+                await self._browser.write(_LOGIN % self._faults.answers)
+                return False
             if self._faults.hangs_posts and request.words[0] == "POST":
                 await self._while_browser_stays(asyncio.Event().wait())
             self._edit_request(request)

@@ -7,13 +7,15 @@ measured (``visit``).
 from __future__ import annotations
 
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from ..nginx import nginx
 from .bad_line import Weather
 from .bad_proxy import Faults
 from .proxies import (
+    BadProxy,
     Program,
     bad_line,
     bad_proxy,
@@ -110,6 +112,34 @@ def _block(visit: Visit) -> None:
     visit.program.end()
     visit.pass_time(_blocked_for(visit.form) / 2)
     visit.program.start()
+
+
+@contextmanager
+def _far_and_swallowing(visit: Visit) -> Iterator[Program]:
+    """Run what swallows frames, far from the server: what changes there takes its time."""
+    with (
+        bad_line(visit.server.port, Weather(latency=0.6)) as line,
+        bad_proxy(line.port, Faults(swallows_frames=True)) as proxy,
+    ):
+        yield proxy
+
+
+def _move(visit: Visit) -> None:
+    """The visitor leaves one network, and is on a better one a moment later."""
+    assert visit.context and isinstance(visit.program, BadProxy)
+    visit.pass_time(visit.form.seconds / 2)
+    visit.context.set_offline(True)
+    visit.program.become(Faults())
+    visit.context.set_offline(False)
+
+
+def _log_in(visit: Visit) -> None:
+    """A network wants its visitors to log in first, and says so in place of every answer."""
+    assert isinstance(visit.program, BadProxy)
+    for status in (403, 200):
+        visit.program.become(Faults(answers=status))
+        visit.pass_time(_blocked_for(visit.form) / 2)
+    visit.program.become(Faults())
 
 
 def _blocked_for(form: Form) -> float:
@@ -227,5 +257,22 @@ NETWORKS = (
         lasts=_asleep_for,
         channel="short:networks",
         loses=True,
+    ),
+    Network(
+        25,
+        "from where frames are swallowed to where they pass",
+        _FALLS,
+        _far_and_swallowing,
+        trouble=_move,
+        lasts=lambda form: 4.0,
+        never=frozenset({"sse", "longpoll", "poll"}),
+    ),
+    Network(
+        26,
+        "a login page in place of every answer, for 20 s",
+        _QUICK,
+        _bad(),
+        trouble=_log_in,
+        lasts=_blocked_for,
     ),
 )

@@ -64,14 +64,14 @@ class Program:
     """A program that listens on one port; it may be paused, ended and started again."""
 
     def __init__(self, port: int, command: Sequence[str]) -> None:
-        self.port, self._command = port, command
+        self.port, self.command = port, command
         self.start()
 
     def start(self) -> None:
-        self._process = subprocess.Popen(self._command, cwd=ROOT, stdin=subprocess.DEVNULL)
+        self._process = subprocess.Popen(self.command, cwd=ROOT, stdin=subprocess.DEVNULL)
         try:
             until(lambda: self._process.poll() is not None or accepts(self.port), "it accepts")
-            assert self._process.poll() is None, f"it has ended: {self._command}"
+            assert self._process.poll() is None, f"it has ended: {self.command}"
         except BaseException:
             self.end()
             raise
@@ -95,13 +95,32 @@ def _running(port: int, command: Sequence[str]) -> Iterator[Program]:
         program.end()
 
 
+class BadProxy(Program):
+    """The proxy with these faults."""
+
+    def __init__(self, server_port: int, faults: Faults) -> None:
+        self._server_port, port = server_port, free_port()
+        super().__init__(port, self._with(port, faults))
+
+    def become(self, faults: Faults) -> None:
+        """Cut what is open; from now on it has these faults."""
+        self.end()
+        self.command = self._with(self.port, faults)
+        self.start()
+
+    def _with(self, port: int, faults: Faults) -> list[str]:
+        arguments = [str(port), str(self._server_port), json.dumps(asdict(faults))]
+        return [sys.executable, "-m", "tests.networks.bad_proxy", *arguments]
+
+
 @contextmanager
-def bad_proxy(server_port: int, faults: Faults) -> Iterator[Program]:
+def bad_proxy(server_port: int, faults: Faults) -> Iterator[BadProxy]:
     """Run the proxy with these faults."""
-    port = free_port()
-    arguments = [str(port), str(server_port), json.dumps(asdict(faults))]
-    with _running(port, [sys.executable, "-m", "tests.networks.bad_proxy", *arguments]) as program:
-        yield program
+    proxy = BadProxy(server_port, faults)
+    try:
+        yield proxy
+    finally:
+        proxy.end()
 
 
 @contextmanager

@@ -121,6 +121,15 @@ def test_a_router_answers_itself(server: Server, channel: str, dial: Dial) -> No
         assert b"welcome" in wire.take_rest()  # it returns
 
 
+def test_a_login_page_is_in_the_way(server: Server, dial: Dial) -> None:
+    """Whatever is asked for, a page of the network's own comes."""
+    with bad_proxy(server.port, Faults(answers=403)) as proxy:
+        reply = dial(proxy.port).ask("GET", "/healthz")
+        assert (reply.status, reply.header("Content-Type")) == (403, "text/html")
+        proxy.become(Faults())
+        assert dial(proxy.port).ask("GET", "/healthz").status == 200
+
+
 def test_posts_hang(server: Server, channel: str, dial: Dial) -> None:
     """A GET is answered, a POST is not."""
     with bad_proxy(server.port, Faults(hangs_posts=True)) as proxy:
