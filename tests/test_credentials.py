@@ -6,6 +6,7 @@ What belongs here: who decides where both could. What does not: an app without f
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,10 +15,12 @@ from flask import Flask, request
 from flask.testing import FlaskClient
 
 from pushapp.extension import Push
+from pushapp.testing_clients import PushClient
 
 from .jwts import by_hand, claims, token
 from .server import SECRET
 from .transports.test_tokens import bearer
+from .wire import TIMEOUT
 
 THEIRS = by_hand({"alg": "HS256"}, {"sub": "ann"}, b"the app's own")  # not ours to verify
 
@@ -93,3 +96,31 @@ def test_basic_credentials_of_a_proxy_are_no_token(client: FlaskClient) -> None:
     """A page behind a password prompt sends them with every request."""
     answer = client.get("/push/poll?channels=public:a", headers={"Authorization": "Basic YTpi"})
     assert answer.status_code == 200
+
+
+def test_an_answer_about_the_credentials_before_does_not_end_a_refreshed_stream(
+    app: Flask, client: FlaskClient
+) -> None:
+    """The app thinks about the session for a while; meanwhile a token has come."""
+    push: Push = app.extensions["push"]
+    asked, may_answer = threading.Event(), threading.Event()
+    answers: list[float] = []
+
+    @push.authorize("slow:*")
+    def slow(channel: str) -> float | bool:
+        if not answers:
+            answers.append(0.1)
+            return 0.1  # ask again in so many seconds
+        asked.set()
+        may_answer.wait(TIMEOUT)
+        return False
+
+    with PushClient(client).websocket(["slow:1"]) as stream:
+        assert asked.wait(TIMEOUT)
+        stream.send({"op": "refresh", "token": token("slow:1")})
+        assert stream.wait_for("reply")["ok"] is True
+        may_answer.set()
+        stream.send({"op": "ping"})
+        assert stream.wait_for("reply")["ok"] is True
+        push.publish("slow:1", "still")
+        assert stream.receive()["data"] == "still"
