@@ -6,6 +6,7 @@ id is given out twice. What does not: sharing a connection (``line``), what is a
 
 from __future__ import annotations
 
+import itertools
 import logging
 import secrets
 import string
@@ -115,6 +116,16 @@ def random_name(length: int) -> str:
     return "".join(secrets.choice(_ALPHABET) for _ in range(length))
 
 
+class Names:
+    """Names that nobody else ever makes, quickly: a random one for the process, and a number."""
+
+    def __init__(self) -> None:
+        self._own, self._count = random_name(16), itertools.count()
+
+    def next(self) -> str:
+        return f"{self._own}.{next(self._count)}"
+
+
 def _pool(url: str, prefix: str) -> tuple[Any, str]:
     options: dict[str, Any] = {
         "client_name": f"pushapp:{prefix}",
@@ -124,6 +135,7 @@ def _pool(url: str, prefix: str) -> tuple[Any, str]:
         "socket_keepalive": True,
         "protocol": 2,
         "driver_info": None,  # one round trip less for a new connection
+        "max_connections": 2**31,  # the pool counts all that it ever made, not those that live
         "retry": None,  # no retries by the library: ours know which append they repeat
     }
     parts = urlsplit(url)
