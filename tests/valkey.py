@@ -84,7 +84,7 @@ class Valkey:
         assert self._process is not None
         assert self._process.poll() is None, (self._folder / "valkey.log").read_text()
         try:
-            return bool(self._client.ping())
+            return self._client.ping() is True
         except redis.RedisError:  # not there yet, or loading
             return False
 

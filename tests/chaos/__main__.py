@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 import tempfile
 from pathlib import Path
 
 from .faults import FAULTS
-from .report import ledger, show, write
+from .report import Bar, ledger, write
 from .run import Order, Run
 
 
@@ -26,12 +27,13 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=150.0, help="messages a second")
     parser.add_argument("--seed", type=int, default=random.randrange(10**9))
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # no server may stay behind
     good = True
     for broker in [asked.broker] if asked.broker else FAULTS:
         order = Order(broker, asked.clients, asked.messages, asked.faults, asked.seed, asked.rate)
         print(f"{broker}: seed {order.seed}", flush=True)
         with tempfile.TemporaryDirectory() as folder:
-            result = Run(order, Path(folder), show).go()
+            result = Run(order, Path(folder), Bar().show).go()
         write(ledger(result))
         good = good and result.verdict.is_good
     return 0 if good else 1

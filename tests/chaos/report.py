@@ -17,16 +17,23 @@ _WIDTH = 30  # characters of the bar
 _AFTER = 3.0  # seconds after a fault whose publishes still count as its own
 
 
-def show(progress: Progress) -> None:
-    """Draw the bar anew, where somebody looks."""
-    if not sys.stderr.isatty():
-        return
-    expected = progress.order.messages * progress.order.clients // 10
-    share = min(1.0, progress.received / max(1, expected))
-    bar = ("#" * round(share * _WIDTH)).ljust(_WIDTH, ".")
-    faults = f"{len(progress.faults)}/{progress.order.faults} faults"
-    text = f"[{bar}] {progress.received:,} received, {faults}, {progress.doing}"
-    print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+class Bar:
+    """Drawn anew at each step where somebody looks; else a line for whatever is done next."""
+
+    def __init__(self) -> None:
+        self._doing = ""
+
+    def show(self, progress: Progress) -> None:
+        expected = progress.order.messages * progress.order.clients // 10
+        share = min(1.0, progress.received / max(1, expected))
+        bar = ("#" * round(share * _WIDTH)).ljust(_WIDTH, ".")
+        faults = f"{len(progress.faults)}/{progress.order.faults} faults"
+        text = f"[{bar}] {progress.received:,} received, {faults}, {progress.doing}"
+        if sys.stderr.isatty():
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+        elif self._doing != progress.doing:
+            print(text, file=sys.stderr, flush=True)
+        self._doing = progress.doing
 
 
 def ledger(result: Result) -> str:
