@@ -4,7 +4,7 @@ STAMP := $(VENV)/.installed
 # Suites that hold in a process that gevent has patched as well as in a plain one
 PATCHED := tests/brokers tests/test_hub.py
 
-.PHONY: run test check bench networks clean help
+.PHONY: run test check bench chaos networks clean help
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/'
@@ -28,6 +28,9 @@ networks: $(STAMP) ## every network of docs/networks.md with true times; its tab
 
 bench: $(STAMP) ## measure memory and CPU (needs a C compiler)
 	$(VENV)/bin/python bench/bench.py
+
+chaos: $(STAMP) ## the ledger: 200 clients, 20,000 messages, everything breaks; CHAOS="--broker redis --seed 7"
+	$(VENV)/bin/python -m tests.chaos $(CHAOS)
 
 clean: ## remove what was made, but not var/
 	rm -rf $(VENV) build dist *.egg-info bench/build .pytest_cache .mypy_cache .ruff_cache .hypothesis
