@@ -192,7 +192,7 @@ NETWORKS = (
         "a cache that stores GETs, weak ETags",
         _FALLS,
         lambda v: nginx_cache(v.folder / "nginx", v.server.port),
-        never=_WEBSOCKET,
+        never=_STREAMS,
     ),
     Network(12, "HTTP/1.0 only", _FALLS, _bad(speaks_http_1_0=True), never=_WEBSOCKET),
     Network(
