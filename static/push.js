@@ -44,7 +44,6 @@
   var URL_MAX = 2000; // characters of parameters; longer ones are posted, since servers limit URLs
   var RESUME = 300000; // ms for which another page goes on where this one was
   var SLOTS = 2, LEASE = 60000; // tabs that may hold an HTTP connection each where none is shared; ms
-  var EXPIRING = 30000; // ms before its end that a token is replaced
   var SYNC_WAIT = 60000; // ms without a sign of a leader whose heartbeat is not known
   var LINES = 50; // of the log that inspect() shows
 
@@ -303,11 +302,11 @@
   function Line(options, stats, client) {
     var memory = 'push.js ladder ' + options.url;
     var link = null, trial = null;
-    var tries = 0; // failures in a row
+    var tries = 0, downSince = 0; // failures in a row, and since when
     var refused = 0; // tokens in a row
     var retry, head, climbing, renewal; // timers
     var connection; // the id that the server knows this client by
-    var token, tokenAt = 0;
+    var token, tokenUntil, askedAt, awaited = []; // who waits for a token
     var replies = map(), ref = 0;
     var rests = store('localStorage', memory) || {};
     var steps = [].concat(options.transport || options.transports).map(function (name) {
@@ -352,33 +351,39 @@
 
     // Calls then(token), which may take a while; then(undefined) where the page has none.
     function withToken(then, failed) {
-      var expiry = token && claims(token).exp * 1000 - Date.now(), result;
-      function take(fresh) {
-        token = fresh;
-        tokenAt = Date.now();
-        then(token);
+      var result;
+      function answer(i, value) {
+        var waiting = awaited;
+        awaited = [];
+        waiting.forEach(function (each) { each[i](value); });
       }
-      // The page's clock may be wrong, so one that is new is believed.
-      if (token && !(expiry < EXPIRING && Date.now() - tokenAt > EXPIRING)) { return then(token); }
-      if (typeof options.token !== 'function') { return then(token = options.token); }
+      function take(fresh) {
+        var life = claims(fresh).exp * 1000 - Date.now();
+        token = fresh;
+        // The page's clock may be wrong, so one that is new is believed for a moment.
+        tokenUntil = life === life ? Date.now() + Math.max(0.8 * life, 2000) : Infinity;
+        answer(0, fresh);
+      }
+      function fail(e) { answer(1, {detail: 'no token: ' + e}); }
+      if (typeof options.token !== 'function') { return then(options.token); }
+      if (token && Date.now() < tokenUntil) { return then(token); }
+      awaited.push([then, failed]);
+      if (awaited.length > 1 && Date.now() - askedAt < ANSWER_WAIT) { return; }
+      askedAt = Date.now();
       note('token asked for');
       try {
         result = options.token(take);
       } catch (e) {
-        return failed({detail: String(e)});
+        return fail(e);
       }
-      if (result && result.then) {
-        result.then(take, function (e) { failed({detail: 'no token: ' + e}); });
-      } else if (typeof result === 'string') {
-        take(result);
-      }
+      if (result && result.then) { result.then(take, fail); } else if (result) { take(result); }
     }
 
     // -- links
 
     function open(step, onTrial) {
       var it = {
-        step: step, options: options, stats: stats, opened: 0, heard: 0,
+        step: step, options: options, stats: stats, opened: 0, heard: 0, welcome: {},
         channels: client.wants().channels,
         isAlive: function () { return isAlive(it); },
         crowded: crowded,
@@ -488,14 +493,10 @@
       if (it.silence) { watch(it, it.silence); }
       if (frame.type === 'welcome') {
         connection = frame.connection || connection;
-        if (!it.opened) { up(it); }
-        if (!it.step.transport.stream) {
-          clearTimeout(it.alarm); // each request has its own time
-        } else if (frame.heartbeat) {
-          it.silence = client.silence = frame.heartbeat * 1000 * HEARTBEATS;
-          watch(it, it.silence);
-        }
+        it.welcome = frame;
         lease(it, Date.now() + LEASE);
+        // Then the server may wait for 5 s for a token; `live` or a message says that it goes on.
+        if (!it.opened) { return it.step.transport.stream && watch(it, 2 * WELCOME_WAIT); }
       } else if (frame.type === 'heartbeat') {
         lease(it, Date.now() + LEASE);
       } else if (frame.type === 'reconnect') {
@@ -506,6 +507,9 @@
         delete replies[frame.ref];
       } else if (frame.type === 'error' && FINAL_STATUS[frame.status]) {
         return failed(it, frame);
+      } else if (!it.opened && frame.type !== 'reply' && frame.type !== 'error') {
+        up(it);
+        if (it === link) { client.frame(it.welcome); }
       }
       if (it === link) { client.frame(frame); }
     }
@@ -513,6 +517,12 @@
     function up(it) {
       it.opened = it.heard;
       refused = 0;
+      if (it.step.transport.stream) {
+        it.silence = client.silence = (it.welcome.heartbeat || HOLD) * 1000 * HEARTBEATS;
+        watch(it, it.silence);
+      } else {
+        clearTimeout(it.alarm); // each request has its own time
+      }
       if (it === trial) {
         drop(link);
         link = it;
@@ -522,7 +532,7 @@
       note('open', it);
       client.up(it.step.name);
       if (it !== link) { return; } // a handler of the page has closed it
-      if (it.handle.send && token) { renew(it); }
+      if (it.handle.send) { renew(it); }
       if (it.step.transport.stream && String(client.wants().channels) !== String(it.channels)) { change(); }
       settle();
     }
@@ -540,15 +550,15 @@
 
     // A token is replaced in place before it expires, where there is a way to.
     function renew(it) {
-      var left = claims(token).exp * 1000 - Date.now() - EXPIRING / 2;
+      var left = tokenUntil - Date.now();
       clearTimeout(renewal);
-      if (!(left < 0x7fffffff) || typeof options.token !== 'function') { return; }
+      if (!token || left > 0x7fffffff) { return; }
       renewal = setTimeout(function () {
         it.token(function (fresh) {
           it.handle.send({op: 'refresh', token: fresh});
           renew(it);
         });
-      }, Math.max(left, EXPIRING / 2));
+      }, left);
     }
 
     function failed(it, error) {
@@ -572,15 +582,18 @@
           return open(lower, onTrial);
         }
       } else if (life >= STABLE) {
-        tries = step.brief = step.count = 0;
+        tries = downSince = step.brief = step.count = 0;
       } else if ((step.brief += 1) > 1 && step.transport.stream) {
         step.bad = true; // it opens, and never lasts
       }
       if (link) { return settle(); }
       if (trial) { return it.opened && client.down(error); } // it goes down the ladder by itself
       if (!renewed) {
-        // Full jitter: after a restart everyone comes back, but not at once.
-        wait = Math.random() * Math.min(BACKOFF_MAX, BACKOFF * Math.pow(2, tries));
+        // Full jitter: after a restart everyone comes back, but not at once. Nobody stays away longer
+        // than about as long again as the trouble has lasted.
+        downSince = downSince || Date.now();
+        wait = Math.random() * Math.min(BACKOFF_MAX, BACKOFF * Math.pow(2, tries),
+          Math.max(BACKOFF, Date.now() - downSince));
         wait = Math.max(wait, navigator.onLine === false ? OFFLINE_WAIT : 0) + (error.after || 0);
         tries += 1;
       }
@@ -725,7 +738,7 @@
       wake: function (fresh) {
         if (fresh) {
           steps.forEach(function (step) { step.rest = step.count = step.hold = 0; });
-          tries = 0;
+          tries = downSince = 0;
         }
         if (isOpen()) {
           if (Date.now() - link.heard > link.silence) {

@@ -1,0 +1,156 @@
+"""Tokens in a page: push.js asks for them, takes them where they belong, replaces them in time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Page
+
+from .. import jwts
+from ..server import Server
+from .tab import TRANSPORTS, Tab
+
+pytestmark = pytest.mark.browser
+
+OpenTab = Callable[..., Tab]
+OpenTabs = Callable[..., list[Tab]]
+
+each_transport = pytest.mark.parametrize("transport", TRANSPORTS)
+
+
+@pytest.fixture
+def room(channel: str) -> str:
+    """A channel that nobody reads without a token."""
+    return channel.replace("public:", "room:")
+
+
+def token(lasts: float = 3600, user: str = "42") -> str:
+    return jwts.token("room:*", user=user, lasts=lasts)
+
+
+class Source:
+    """What a page gets its tokens from: one after the other, the last one for ever."""
+
+    def __init__(self, page: Page, *tokens: str, script: str = "async () => give()") -> None:
+        self._tokens: Iterator[str] = iter(tokens)
+        self.given: list[str] = []
+        page.expose_function("give", self._give)
+        page.evaluate(f"() => {{ window.source = {script}; }}")
+
+    def _give(self) -> str:
+        self.given.append(next(self._tokens, self.given[-1] if self.given else ""))
+        return self.given[-1]
+
+
+def listen(tab: Tab, transport: str, room: str, **options: object) -> None:
+    """Start a client that asks the page's source."""
+    given = {"channels": [room], "transport": transport, "interval": 200, **options}
+    tab.page.evaluate(
+        "([name, options]) => { options.token = window.source; listen(name, options); }",
+        [transport, given],
+    )
+
+
+@pytest.mark.parametrize(
+    ("transport", "script"),
+    [
+        *[(transport, "async () => give()") for transport in TRANSPORTS],
+        ("longpoll", "done => { give().then(done); }"),
+        ("websocket", "() => window.ready"),
+    ],
+    ids=[*TRANSPORTS, "callback", "at once"],
+)
+def test_a_function_gets_the_token(
+    server: Server, open_tab: OpenTab, room: str, transport: str, script: str
+) -> None:
+    """A promise, a callback or a value: a closed channel is heard, and no URL holds the token."""
+    tab = open_tab(server)
+    urls: list[str] = []
+    tab.page.on("request", lambda request: urls.append(request.url))
+    tab.page.on("websocket", lambda socket: urls.append(socket.url))
+    tab.page.evaluate(f"window.ready = '{token()}'")
+    Source(tab.page, token(), script=script)
+    listen(tab, transport, room)
+    tab.wait_open(transport)
+    server.publish(room, "secret")
+    assert tab.hear(transport, "secret") == ["secret"]
+    assert tab.said(transport, "error") == []
+    assert urls and not [url for url in urls if "eyJ" in url]
+
+
+@each_transport
+def test_an_expired_token_is_replaced(
+    server: Server, open_tab: OpenTab, room: str, transport: str
+) -> None:
+    """The page is asked for the next token in time, and nothing is missed on the way."""
+    tab = open_tab(server)
+    source = Source(tab.page, token(3), token())
+    listen(tab, transport, room)
+    tab.wait_open(transport)
+    for n in range(40):
+        server.publish(room, n)
+        tab.page.wait_for_timeout(80)  # the messages are spread over the life of the first token
+    assert tab.hear(transport, 39) == list(range(40))
+    assert len(source.given) == 2
+    assert tab.said(transport, "lost") == []
+    assert tab.do(transport, "return push.readyState") == 1
+
+
+def test_a_socket_outlives_its_token(server: Server, open_tab: OpenTab, room: str) -> None:
+    """A WebSocket is told the next token in place: it is the same one afterwards."""
+    tab = open_tab(server)
+    sockets: list[str] = []
+    tab.page.on("websocket", lambda socket: sockets.append(socket.url))
+    source = Source(tab.page, token(6), token())
+    listen(tab, "websocket", room)
+    tab.wait_open("websocket")
+    tab.wait(
+        "websocket", "push.inspect().log.filter(l => /op websocket refresh/.test(l)).length > 1"
+    )
+    tab.page.wait_for_timeout(2000)  # until the first one has expired
+    server.publish(room, "after")
+    assert tab.hear("websocket", "after") == ["after"]
+    assert (len(source.given), len(sockets)) == (2, 1)
+    assert tab.said("websocket", "state") == [1]
+
+
+@pytest.mark.parametrize("transport", ["websocket", "longpoll", "poll"])
+def test_a_refused_token_is_asked_for_again(
+    server: Server, open_tab: OpenTab, room: str, transport: str
+) -> None:
+    """One that does not count is replaced once; where the next does not either, that is the end."""
+    tab = open_tab(server)
+    source = Source(tab.page, "not-a-token", token())
+    listen(tab, transport, room)
+    tab.wait_open(transport)
+    assert len(source.given) == 2
+    tab.load()
+    tab.page.evaluate("() => { window.source = () => 'not-a-token'; }")
+    listen(tab, transport, room)
+    tab.wait(transport, "push.readyState === push.CLOSED")
+    assert tab.said(transport, "error")[-1]["status"] == 401
+
+
+def test_a_source_that_fails_is_asked_again(server: Server, open_tab: OpenTab, room: str) -> None:
+    """The page's own server may be down for a while."""
+    tab = open_tab(server)
+    Source(tab.page, token(), script="() => Promise.reject(new Error('no way'))")
+    listen(tab, "longpoll", room)
+    tab.wait("longpoll", "client.said.some(([event]) => event === 'error')")
+    assert "no way" in tab.said("longpoll", "error")[0]["detail"]
+    tab.do("longpoll", "push.options.token = async () => give()")
+    tab.wait_open("longpoll")
+
+
+def test_tabs_share_by_user(server: Server, open_tabs: OpenTabs, room: str) -> None:
+    """The tabs of one person share a line, those of another have their own."""
+    tabs = open_tabs(server, 3)
+    for tab, user in zip(tabs, ("alice", "alice", "bob"), strict=True):
+        tab.listen("client", [room], transports=list(TRANSPORTS), token=token(user=user))
+        tab.wait_open("client")
+    roles = [tab.do("client", "return push.inspect().role") for tab in tabs]
+    assert roles == ["leader", "follower", "leader"]
+    server.publish(room, "to all")
+    for tab in tabs:
+        assert tab.hear("client", "to all") == ["to all"]
