@@ -13,6 +13,7 @@ import signal
 import socket
 import threading
 from collections import Counter
+from collections.abc import Sequence
 
 from ..server import Server
 from ..wire import TIMEOUT, Wire
@@ -23,9 +24,9 @@ CUTS = ("head", "body", "before the last byte")
 class Cutter:
     """Forwards connections to workers in turn; cuts a share of them short."""
 
-    def __init__(self, server: Server, chance: random.Random, share: float) -> None:
-        self._server, self._chance, self._share = server, chance, share
-        self._workers = server.workers()
+    def __init__(self, servers: Sequence[Server], chance: random.Random, share: float) -> None:
+        self._chance, self._share = chance, share
+        self._servers = {pid: server for server in servers for pid in server.workers()}
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
@@ -50,7 +51,7 @@ class Cutter:
             except OSError:
                 return  # closed
             with self._lock:
-                pid = self._chance.choice(self._workers)
+                pid = self._chance.choice(list(self._servers))
                 cut = self._chance.choice(CUTS) if self._chance.random() < self._share else None
                 after = self._chance.choice((0, 0, 1, 2, 4))  # blocks that pass before the cut
                 self.pids[address[1]] = pid
@@ -62,12 +63,13 @@ class Cutter:
             forward.start()
 
     def _connect(self, pid: int) -> socket.socket:
-        """Connect to this worker: the others stand still until it has answered something."""
-        others = [other for other in self._workers if other != pid]
+        """Connect to this worker: its server's others stand still until it has answered."""
+        server = self._servers[pid]
+        others = [p for p, at in self._servers.items() if at is server and p != pid]
         for other in others:
             os.kill(other, signal.SIGSTOP)
         try:
-            wire = Wire(self._server.port)
+            wire = Wire(server.port)
             assert wire.ask("GET", "/healthz").status == 200
         finally:
             for other in others:
