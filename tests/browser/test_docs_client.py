@@ -33,6 +33,7 @@ BY_HAND = {
     "By hand: WebSocket": "websocket",
 }
 OTHERS = {"Start", "The recipes' app", "Tokens", "Another origin", "When something is wrong"}
+WAIT = "1000 + 4000 * Math.random()"  # ms until a client by hand comes back
 IN_A_SHELL = {"By hand: curl"}
 KEPT = 5  # messages of a public channel
 READY = """
@@ -69,6 +70,15 @@ def recipes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         WEB_CONCURRENCY=1,
         PUSH_NAMESPACES=json.dumps({"public": {"size": KEPT}}),
     ).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def elsewhere(recipes: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A push server that lets the recipes' pages in, and knows the secret of their app."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    server = Server(folder, PUSH_ALLOWED_ORIGINS=recipes.url, WEB_CONCURRENCY=1).start()
     yield server
     server.stop()
 
@@ -132,10 +142,9 @@ def test_inspect(server: Server, new_page: NewPage, channel: str) -> None:
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_another_origin(
-    recipes: Server, make_server: Callable[..., Server], new_page: NewPage, transport: str
+    recipes: Server, elsewhere: Server, new_page: NewPage, transport: str
 ) -> None:
     """A page gets its token from its app, and with it messages from a server elsewhere."""
-    elsewhere = make_server(PUSH_ALLOWED_ORIGINS=recipes.url, WEB_CONCURRENCY=1)
     page = new_page()
     page.goto(f"{recipes.url}/login/ada?to=/healthz")
     page.set_content('<script src="/push/jquery.js"></script><script src="/push/push.js"></script>')
@@ -241,7 +250,8 @@ def test_by_hand(recipes: Server, new_page: NewPage, line: Line) -> None:
     page.evaluate("window.heard = {}")
     for heading, name in BY_HAND.items():
         (code,) = blocks(heading, "js")
-        page.add_script_tag(content=code)
+        assert WAIT in code
+        page.add_script_tag(content=code.replace(WAIT, "100 * Math.random()"))
         start = "heard.NAME = []; NAME([channel], message => heard.NAME.push(message.data));"
         page.evaluate(f"channel => {{ {start.replace('NAME', name)} }}", channel)
     # Where it begins is not told, so what counts begins when it has heard something.
