@@ -35,18 +35,22 @@ _KEPT = (
     "wsgi.url_scheme",
     TOKEN,
 )
+_OURS = ("HTTP_AUTHORIZATION", TOKEN)  # all that we look at, where the app has no functions
+_NOTHING: Mapping[str, object] = {}  # one for all: there may be very many
 
 
-def sketch() -> dict[str, object]:
+def sketch() -> Mapping[str, object]:
     """Return what is kept of the current request. Of a token or a ticket: what it said, which all
     streams with that token share, and not its text."""
     environ = request.environ
-    kept = {name: environ[name] for name in _KEPT if name in environ}
+    names = _KEPT if current_push().gate.asks else _OURS
+    kept = {name: environ[name] for name in names if name in environ}
     if TOKEN in kept:
         kept.pop("HTTP_AUTHORIZATION", None)
-        parts = environ.get("QUERY_STRING", "").split("&")
+    if TOKEN in kept and "QUERY_STRING" in kept:
+        parts = environ["QUERY_STRING"].split("&")
         kept["QUERY_STRING"] = "&".join(p for p in parts if not p.startswith(("ticket=", "token=")))
-    return kept
+    return kept or _NOTHING
 
 
 def _environ(sketch: Mapping[str, object]) -> dict[str, Any]:

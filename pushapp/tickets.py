@@ -54,7 +54,8 @@ class Tickets:
         content = (
             secrets.token_urlsafe(12),
             now + seconds,
-            (token.user, token.expires, token.channels, token.publish, token.member, token.digest),
+            (token.user, token.expires, token.channels, token.publish, token.member),
+            token.digest.hex(),
         )
         text = self._serializer.dumps(content)
         return Ticket(text if isinstance(text, str) else text.decode(), seconds)
@@ -67,11 +68,13 @@ class Tickets:
             LogUnavailable: whether it has been used cannot be told now.
         """
         try:
-            nonce, ends, (user, expires, channels, publish, *rest) = self._serializer.loads(text)
+            nonce, ends, (user, expires, channels, publish, member), digest = (
+                self._serializer.loads(text)
+            )
         except (BadData, UnicodeError):
             raise NotAuthenticated("the ticket is none of this server's") from None
         if ends + LEEWAY <= self._clock():
             raise NotAuthenticated(f"the ticket is over: it holds for {HOLDS:g} s")
         if not leases.claim(f"ticket:{nonce}", _CLAIM):
             raise NotAuthenticated("the ticket has been used: each is good once")
-        return Token(user, expires, tuple(channels), tuple(publish), *rest)
+        return Token(user, expires, tuple(channels), tuple(publish), member, bytes.fromhex(digest))

@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from sys import intern
 from typing import Any, TypeGuard
 
 from .errors import InvalidInput, NotAuthenticated, TokenExpired
@@ -49,7 +50,7 @@ class Token:
     channels: tuple[str, ...] = ()  # patterns to read
     publish: tuple[str, ...] = ()  # patterns to write
     member: Any = None  # what others may know of this user; any JSON
-    digest: str = field(default="", repr=False)  # of its text
+    digest: bytes = field(default=b"", repr=False)  # of its text
 
     def may_read(self, channel: str) -> bool:
         """Tell whether it opens ``channel``. No pattern ever opens a ``user:`` channel."""
@@ -79,7 +80,7 @@ class Tokens:
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         """Raises SettingsError: a key cannot be read."""
         self._audience, self._clock = settings.audience, clock
-        self._known: OrderedDict[str, Token] = OrderedDict()  # by their text's digest
+        self._known: OrderedDict[bytes, Token] = OrderedDict()  # by their text's digest
         self._keys = Keyring(settings, self._known.clear)
 
     def verify(self, text: str) -> Token:
@@ -92,7 +93,7 @@ class Tokens:
         """
         if not text.isascii() or len(text) > LONGEST:
             raise NotAuthenticated("the token is not a JWT")
-        digest = sha256(text.encode()).hexdigest()  # of its exact bytes
+        digest = sha256(text.encode()).digest()  # of its exact bytes
         known = self._known.get(digest)
         return self.share(known or self._read(self._keys.verify(text), digest))
 
@@ -143,7 +144,7 @@ class Tokens:
             raise InvalidInput("token", f"{len(text)} characters", f"at most {LONGEST}")
         return text
 
-    def _read(self, claims: Mapping[str, Any], digest: str) -> Token:
+    def _read(self, claims: Mapping[str, Any], digest: bytes) -> Token:
         user, expires = claims.get("sub"), claims.get("exp")
         if not _is_user(user):
             raise _wrong("sub", "what may stand in a channel name after user:")
@@ -163,7 +164,7 @@ class Tokens:
             given = claims.get(name, [])
             if not isinstance(given, list) or not all(map(is_pattern, given)):
                 raise _wrong(name, "a list of channel names, or starts and *")
-            patterns[name] = tuple(given)
+            patterns[name] = tuple(map(intern, given))  # many tokens, few patterns
         return Token(user, float(expires), **patterns, member=claims.get("member"), digest=digest)
 
 
