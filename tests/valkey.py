@@ -164,9 +164,9 @@ class Valkey:
         listed: list[dict[str, str]] = self._client.client_list()
         return [client for client in listed if client["cmd"] != "client|list"]
 
-    def cut_pubsub(self) -> int:
-        """End all connections that listen; return how many there were."""
-        return int(self.ask("CLIENT", "KILL", "TYPE", "pubsub"))
+    def cut(self, kind: str) -> int:
+        """End all connections that listen (``pubsub``) or ask (``normal``); return how many."""
+        return int(self.ask("CLIENT", "KILL", "TYPE", kind))
 
 
 def deafen(server: Valkey) -> list[socket.socket]:

@@ -75,7 +75,7 @@ def pause_valkey(world: World, seconds: float) -> None:
 def cut_pubsub(world: World, seconds: float) -> None:
     """Valkey ends the connections on which workers hear of what is new."""
     assert world.valkey is not None
-    world.valkey.cut_pubsub()
+    world.valkey.cut("pubsub")
 
 
 _ANYWHERE: dict[str, Fault] = {
