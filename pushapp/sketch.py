@@ -58,6 +58,8 @@ def _environ(sketch: Mapping[str, object]) -> dict[str, Any]:
     host, _, port = str(sketch.get("HTTP_HOST", "localhost")).partition(":")
     return {
         "REQUEST_METHOD": "GET",
+        "PATH_INFO": "/",
+        "wsgi.url_scheme": "http",
         "SERVER_NAME": host,
         "SERVER_PORT": port or "80",
         "SERVER_PROTOCOL": "HTTP/1.1",
