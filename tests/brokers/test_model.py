@@ -41,7 +41,8 @@ class LogMachine(RuleBasedStateMachine):
         self.all: dict[str, list[int]] = {channel: [] for channel in CHANNELS}
         self.kept: dict[str, list[tuple[int, float]]] = {channel: [] for channel in CHANNELS}
         self.retained: dict[str, int | None] = dict.fromkeys(CHANNELS)
-        self.scheduled: list[tuple[float, int, str]] = []
+        self.scheduled: list[tuple[float, int, str]] = []  # when, place in the schedule, channel
+        self.places = 0
         self.floor = 0
 
     def open(self) -> Broker:
@@ -108,7 +109,8 @@ class LogMachine(RuleBasedStateMachine):
     def schedule(self, broker: int, channel: str, delay: float) -> None:
         at = self.clock.now + delay
         self.brokers[broker].log.append([Draft(channel, "1", at=at)])
-        self.scheduled.append((at, len(self.scheduled), channel))
+        self.places += 1
+        self.scheduled.append((at, self.places, channel))
 
     @rule(broker=either)
     def fire(self, broker: int) -> None:

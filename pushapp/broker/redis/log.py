@@ -26,7 +26,7 @@ from ..interface import (
 )
 from .line import Line
 from .scripts import APPEND, CHANNELS, CLEAR, HISTORY, READ
-from .server import PATIENCE, random_name
+from .server import PATIENCE, Names, random_name
 
 KEY_TTL = 300.0  # seconds that an idempotency key is remembered (docs/protocol.md)
 _OWN_KEY_TTL = 4 * PATIENCE  # ... and one that only guards our own second attempt
@@ -45,12 +45,13 @@ class RedisLog:
     ) -> None:
         self._writes, self._reads, self._retention = writes, reads, retention
         self._scheduled = scheduled
+        self._names = Names()
         self.follow = follow
 
     def append(self, drafts: Sequence[Draft], key: AppendKey | None = None) -> list[Receipt]:
         args: list[object]
         if key is None:
-            args = [random_name(20), "", _OWN_KEY_TTL]
+            args = [self._names.next(), "", _OWN_KEY_TTL]
         else:
             args = [f"{len(key.scope)}:{key.scope}:{key.key}", key.fingerprint, KEY_TTL]
         for draft in drafts:
