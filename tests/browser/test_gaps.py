@@ -1,0 +1,138 @@
+"""What something on the way took out, and what comes back after a silence: read again, or told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Route, WebSocketRoute
+
+from ..server import Server
+from .tab import Tab
+
+pytestmark = pytest.mark.browser
+
+OpenTab = Callable[..., Tab]
+MakeServer = Callable[..., Server]
+
+
+def take_out(tab: Tab, data: int) -> None:
+    """Let one message not get through the WebSocket."""
+
+    def relay(socket: WebSocketRoute) -> None:
+        upstream = socket.connect_to_server()
+        upstream.on_message(
+            lambda text: None if json.loads(text).get("data") == data else socket.send(text)
+        )
+
+    tab.page.route_web_socket("**/push/ws?*", relay)
+
+
+def test_a_gap_is_read_again(server: Server, open_tab: OpenTab, channel: str) -> None:
+    """A message that was taken out on the way comes all the same, in its order."""
+    tab = open_tab(server)
+    take_out(tab, 3)
+    tab.listen("websocket", [channel])
+    tab.wait_open("websocket")
+    for n in range(6):
+        server.publish(channel, n)
+    assert tab.hear("websocket", 5) == list(range(6))
+    assert tab.said("websocket", "lost") == []
+    assert tab.said("websocket", "state") == [1]
+
+
+def test_a_gap_that_stays_is_told(server: Server, open_tab: OpenTab, channel: str) -> None:
+    """Where the message is missing everywhere, the page is told so once, and it goes on."""
+    tab = open_tab(server)
+    take_out(tab, 3)
+
+    def without_it(route: Route) -> None:
+        answer = route.fetch()
+        body = answer.json()
+        body["messages"] = [m for m in body["messages"] if m["data"] != 3]
+        route.fulfill(response=answer, json=body)
+
+    tab.page.route("**/push/poll?*", without_it)
+    tab.listen("websocket", [channel])
+    tab.wait_open("websocket")
+    ids = [server.publish(channel, n) for n in range(6)]
+    assert tab.hear("websocket", 5) == [0, 1, 2, 4, 5]
+    ((loss,),) = tab.said("websocket", "lost")
+    assert (loss["channel"], loss["before"], loss["reason"]) == (channel, ids[4], "gap")
+
+
+def test_waits_while_offline_and_is_back_at_once(
+    make_server: MakeServer, open_tab: OpenTab, channel: str
+) -> None:
+    """Without a network nothing is tried; as soon as the browser has one, the client is back."""
+    server = make_server(WEB_CONCURRENCY=1)
+    tab = open_tab(server)
+    tab.listen("sse", [channel])
+    tab.wait_open("sse")
+    tab.page.context.set_offline(True)
+    server.restart()
+    tab.wait("sse", "push.readyState === push.CONNECTING && client.said.at(-1)[0] === 'error'")
+    assert tab.said("sse", "error")[-1]["wait"] >= 50_000
+    server.publish(channel, "meanwhile")
+    tab.page.context.set_offline(False)
+    assert tab.hear("sse", "meanwhile") == ["meanwhile"]
+
+
+def test_looks_at_once_when_the_page_is_seen_again(
+    server: Server, open_tab: OpenTab, channel: str
+) -> None:
+    """A poll that is due in a minute is made now."""
+    tab = open_tab(server)
+    tab.page.route("**/push/poll?*", slowly)
+    tab.listen("poll", [channel], interval=None)
+    tab.wait_open("poll")
+    server.publish(channel, "now")
+    tab.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    assert tab.hear("poll", "now") == ["now"]
+
+
+def slowly(route: Route) -> None:
+    """Advise a minute between polls."""
+    answer = route.fetch()
+    route.fulfill(response=answer, json={**answer.json(), "advice": {"interval": 60_000}})
+
+
+def test_a_long_poll_that_is_cut_waits_less(
+    server: Server, open_tab: OpenTab, channel: str
+) -> None:
+    """Something ends every silent request after 4 s: then the client has it answered before."""
+    tab = open_tab(server)
+    holds: list[int] = []
+
+    def cut(route: Route) -> None:
+        hold = int(route.request.url.partition("timeout=")[2].partition("&")[0])
+        holds.append(hold)
+        if hold <= 4:
+            route.continue_()
+        else:
+            tab.page.wait_for_timeout(4000)
+            route.abort()
+
+    tab.page.route("**/push/longpoll?*", cut)
+    tab.listen("longpoll", [channel])
+    tab.wait("longpoll", "push.stats.requests > 3")
+    assert holds[:2] == [1, 25] and max(holds[2:]) < 4
+    server.publish(channel, "through")
+    assert tab.hear("longpoll", "through") == ["through"]
+
+
+def test_names_that_mean_something_to_javascript(
+    server: Server, open_tab: OpenTab, channel: str
+) -> None:
+    """A channel or an event called __proto__ or constructor is a name like any other."""
+    tab = open_tab(server)
+    odd = [f"{channel}:__proto__", f"{channel}:constructor"]
+    tab.listen("websocket", odd)
+    tab.do("websocket", "push.on('event:__proto__', m => { client.odd = m.data; })")
+    tab.wait_open("websocket")
+    server.publish(odd[0], 1, event="constructor")
+    server.publish(odd[1], 2, event="__proto__")
+    assert tab.hear("websocket", 2) == [1, 2]
+    assert tab.do("websocket", "return client.odd") == 2
+    assert tab.page.evaluate("Object.keys(Object.prototype).length") == 0
