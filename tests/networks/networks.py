@@ -275,4 +275,21 @@ NETWORKS = (
         trouble=_log_in,
         lasts=_blocked_for,
     ),
+    Network(
+        27,
+        "eight tabs, the server restarted",
+        _QUICK,
+        trouble=_restart,
+        lasts=lambda form: 6.0,
+        tabs=8,
+    ),
+    Network(
+        28,
+        "a token where POST hangs, no WebSocket",
+        _FALLS,
+        _bad(hangs_posts=True),
+        script=_NO_WEBSOCKET,
+        channel="private:networks",
+        never=_STREAMS,  # a ticket for an EventSource is a POST
+    ),
 )

@@ -14,6 +14,7 @@ from typing import Any
 
 from playwright.sync_api import BrowserContext
 
+from ..jwts import token
 from ..server import Server
 from .chromium import Chromium
 from .proxies import Program
@@ -147,6 +148,8 @@ def visit(network: Network, form: Form, folder: Path, jquery: Path, chromium: Ch
 def _watch(network: Network, this: Visit, publisher: Publisher) -> Result:
     form, result = this.form, Result()
     options = {"transport": form.transport} if form.transport else {}
+    if network.channel.startswith("private:"):
+        options["token"] = token(network.channel, lasts=3600)
     for visitor in this.visitors:
         visitor.connect(network.channel, **options)
     for visitor in this.visitors:
