@@ -8,5 +8,5 @@ while :; do
         mv "$etags/got" "$etags/have"
         printf %s "$answer" | jq -c '.messages[].data, if .recovered then "live" else "lost" end' | tr -d \"
     fi
-    sleep 0.1
+    sleep 0.3
 done

@@ -9,13 +9,12 @@ while :; do
         "data: "*) data=${line#data: } ;;
         "") # An event counts when it is whole, and so does its id.
             case $event in
-            "") printf '%s\n' "$data" | jq -c .data ;;
-            live) printf '%s\n' "$data" | jq -r 'if .recovered then "live" else "lost" end' ;;
+            "" | live) printf '%s\n' "$data" ;;
             esac
             if [ "$id" ]; then printf %s "$id" >"$cursor"; fi
             event= id= data=
             ;;
         esac
-    done
+    done | jq --unbuffered -r 'if .id then .data elif .recovered then "live" else "lost" end'
     sleep 0.1
 done
