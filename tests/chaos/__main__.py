@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("--broker", choices=FAULTS, help="one kind of log; without it: each")
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--messages", type=int, default=20_000)
-    parser.add_argument("--faults", type=int, default=10)
+    parser.add_argument("--faults", type=int, default=12)
     parser.add_argument("--rate", type=float, default=150.0, help="messages a second")
     parser.add_argument("--seed", type=int, default=random.randrange(10**9))
     asked = parser.parse_args()

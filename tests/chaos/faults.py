@@ -58,24 +58,30 @@ def lock_file(world: World, seconds: float) -> None:
 
 def kill_valkey(world: World, seconds: float) -> None:
     """Valkey crashes, is away for a moment, and comes back with what is on its disk."""
-    assert world.valkey is not None
-    world.valkey.kill()
+    assert world.trio is not None
+    world.trio.valkey.kill()
     _stand_still(seconds / 5)
-    world.valkey.start()
+    world.trio.valkey.start()
 
 
 def pause_valkey(world: World, seconds: float) -> None:
     """Valkey stands still: connections stay, nothing is answered."""
-    assert world.valkey is not None
-    world.valkey.pause()
+    assert world.trio is not None
+    world.trio.valkey.pause()
     _stand_still(seconds)
-    world.valkey.resume()
+    world.trio.valkey.resume()
 
 
 def cut_pubsub(world: World, seconds: float) -> None:
     """Valkey ends the connections on which workers hear of what is new."""
-    assert world.valkey is not None
-    world.valkey.cut("pubsub")
+    assert world.trio is not None
+    world.trio.valkey.cut("pubsub")
+
+
+def fail_over(world: World, seconds: float) -> None:
+    """Valkey crashes and its replica takes over, with what had reached it."""
+    assert world.trio is not None
+    world.trio.fail_over()
 
 
 _ANYWHERE: dict[str, Fault] = {
@@ -93,5 +99,8 @@ FAULTS: dict[str, dict[str, Fault]] = {
         "valkey killed": kill_valkey,
         "valkey paused": pause_valkey,
         "pub/sub cut": cut_pubsub,
+        "failover": fail_over,
     },
 }
+#: After these what was acknowledged may be gone; whoever lacks it must be told.
+MAY_LOSE = {"failover"}

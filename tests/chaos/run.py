@@ -19,7 +19,7 @@ from ..server import ROOT
 from . import books
 from .books import Got, Reader, Sent
 from .crowd import Plan
-from .faults import FAULTS
+from .faults import FAULTS, MAY_LOSE
 from .publisher import Pace, Publisher
 from .verdict import Verdict, judge
 from .world import World
@@ -115,7 +115,8 @@ class Run:
             world.close()
         sent = [entry for publisher in publishers for entry in publisher.book]
         self._tell("judging")
-        verdict = judge(sent, readers, log)
+        may_lose = any(fault.name in MAY_LOSE for fault in self._progress.faults)
+        verdict = judge(sent, readers, log, may_lose=may_lose)
         for publisher in publishers:
             for trouble in publisher.trouble:
                 verdict.blame("trouble", trouble)

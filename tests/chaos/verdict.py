@@ -96,7 +96,7 @@ def judge(
                 else:
                     lines[entry.channel].take(entry)
         for channel, line in lines.items():
-            line.end(kept[channel], gone[channel], anything_gone=any(gone.values()))
+            line.end(kept[channel], gone[channel], may_be_new_epoch=may_lose)
     return verdict
 
 
@@ -168,14 +168,14 @@ class _Line:
         self._have.add(got.number)
         self._last, self._linked = got.id, True
 
-    def end(self, kept: set[int], gone: set[int], *, anything_gone: bool) -> None:
+    def end(self, kept: set[int], gone: set[int], *, may_be_new_epoch: bool) -> None:
         """Look for what has not come."""
         missing = (kept | gone) - self._have
         named: set[int] = set()
         for told in self._told:
             covered = {number for number in missing if self._covers(told, number, number in gone)}
             named |= covered
-            if not covered and not (told.reason == "epoch" and anything_gone):
+            if not covered and not (told.reason == "epoch" and may_be_new_epoch):
                 self._blame("told falsely", told)
         self._verdict.told += len(named)
         for number in sorted(missing - named):

@@ -12,11 +12,52 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from ..server import Server
+from redis.exceptions import ResponseError
+
+from ..server import Server, until
 from ..valkey import Valkey
+from ..wire import TIMEOUT
 from .books import Got
 
 _HEARTBEAT = 3  # seconds; a reader takes a line for dead after 10 s of silence
+
+
+class Trio:
+    """A Valkey, a replica of it, and the sentinel that tells which is which."""
+
+    def __init__(self, folder: Path) -> None:
+        # Nothing acknowledged is lost by a crash: each write is on the disk before its answer.
+        safe = {"appendonly": "yes", "appendfsync": "always"}
+        self.valkey = Valkey(folder / "valkey", **safe).start()
+        place = f"127.0.0.1 {self.valkey.port}"
+        self.replica = Valkey(folder / "replica", replicaof=place, **safe).start()
+        self.sentinel = Valkey(
+            folder / "sentinel",
+            role="--sentinel",
+            # It takes orders, and decides nothing by itself while the ledger is open.
+            sentinel=[f"monitor log {place} 1", "down-after-milliseconds log 600000"],
+        ).start()
+        self.url = f"redis+sentinel://127.0.0.1:{self.sentinel.port}/log"
+        until(lambda: self.sentinel.ask("SENTINEL", "REPLICAS", "log"), "it knows the replica")
+
+    def fail_over(self) -> None:
+        """Crash; the replica takes over, and what crashed comes back as a replica of it."""
+        self.valkey.kill()
+        until(self._is_promoted, "the replica takes over", 3 * TIMEOUT)
+        self.valkey, self.replica = self.replica, self.valkey
+        self.replica.start()
+        self.replica.ask("REPLICAOF", "127.0.0.1", self.valkey.port)
+
+    def _is_promoted(self) -> bool:
+        try:
+            self.sentinel.ask("SENTINEL", "FAILOVER", "log")
+        except ResponseError:  # it is at it, or has not looked at the replica for a while
+            pass
+        return bool(self.replica.ask("ROLE")[0] == "master")
+
+    def stop(self) -> None:
+        for server in (self.sentinel, self.replica, self.valkey):
+            server.stop()
 
 
 class World:
@@ -25,12 +66,8 @@ class World:
     def __init__(self, broker: str, folder: Path, messages: int, chance: random.Random) -> None:
         self.broker, self.chance = broker, chance
         self.database = folder / "push.db"
-        self.valkey: Valkey | None = None
-        url = f"sqlite:///{self.database}"
-        if broker == "redis":
-            # Nothing acknowledged is lost by a crash: each write is on the disk before its answer.
-            self.valkey = Valkey(folder / "valkey", appendonly="yes", appendfsync="always").start()
-            url = self.valkey.url
+        self.trio = Trio(folder) if broker == "redis" else None
+        url = self.trio.url if self.trio else f"sqlite:///{self.database}"
         self.servers = [
             Server(
                 folder,
@@ -87,5 +124,5 @@ class World:
             for server in self.servers:
                 server.stop()
         finally:
-            if self.valkey is not None:
-                self.valkey.stop()
+            if self.trio is not None:
+                self.trio.stop()
