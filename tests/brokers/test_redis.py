@@ -143,7 +143,7 @@ def test_what_comes_while_the_ear_is_cut_off_is_read(valkey: Valkey, open_one: O
     channels = [f"many:{i}" for i in range(700)]  # more than one script reads at once
     follower.watch(*channels)
     for _ in range(3):
-        valkey.cut_pubsub()
+        valkey.cut("pubsub")
         given = append(tx, *(Draft(channel, "0") for channel in channels[::2]))
         assert ids(receive(follower, len(given))) == given
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ...message import Cursor, Loss, Message
@@ -37,17 +37,17 @@ class RedisFollower:
     def __init__(self, server: Server, reads: Line, fire: Callable[[], float | None]) -> None:
         self._reads, self._fire = reads, fire
         self._lock = threading.Lock()
+        self._moving = threading.Lock()  # while a page is read
         self._bell = threading.Event()
         self._watched: dict[str, None] = {}
         self._idle: dict[str, float] = {}  # subscribed and not watched: since when
         self._owed: dict[str, int] = {}  # which have to be read: channel → when that was found
         self._found = 0  # counts those findings
-        self._joined = 0  # ... for which no wake-up will come
         self._heard: Cursor | None = None
         self._next_look = 0.0
         self._next_due: float | None = None
         self._checks: Iterator[str] = iter(())
-        self._told: set[str] = set()  # whose loss an earlier page of this stretch has named
+        self._told: dict[str, object] = {}  # losses that are still ahead: channel → how far
         self._closed = False
         epoch, n, *_ = reads.head(TICK, "")
         self.position = Cursor(epoch, int(n))
@@ -65,7 +65,8 @@ class RedisFollower:
         # What came before the subscription nobody told of; those that had lingered were not
         # listened to.
         if new or waited:
-            self._owe([*new, *waited])
+            with self._moving:  # a page that is being read leaves them out, and moves on
+                self._owe([*new, *waited])
 
     def unwatch(self, *channels: str) -> None:
         now = time.monotonic()
@@ -78,7 +79,6 @@ class RedisFollower:
     def _owe(self, channels: list[str]) -> None:
         with self._lock:
             self._found += 1
-            self._joined += 1
             self._owed.update(dict.fromkeys(channels, self._found))
 
     # -- what the ear tells ----------------------------------------------------------------------
@@ -176,25 +176,28 @@ class RedisFollower:
 
     def _move(self) -> Page:
         """Return what is new, and go there."""
-        while True:
+        with self._moving:
             with self._lock:
-                heard, owed, joined = self._heard or self.position, dict(self._owed), self._joined
+                heard, owed = self._heard or self.position, dict(self._owed)
             position = self.position
             if heard.epoch == position.epoch and heard.n <= position.n:
                 return Page(position)
             page, lasts = self._read(list(owed), position, heard) if owed else (Page(heard), {})
             with self._lock:
-                if self._joined != joined:
-                    continue  # somebody is owed what this may have left out
                 self.position = page.cursor
                 if not page.more:
                     for channel, last in lasts.items():
                         # Above may be what was published before the subscription.
                         if self._owed.get(channel) == owed[channel] and last <= page.cursor.n:
                             del self._owed[channel]
-            lost = [loss for loss in page.lost if loss.channel not in self._told]
-            self._told = {*self._told, *(loss.channel for loss in lost)} if page.more else set()
-            return replace(page, lost=lost) if page.lost else page
+        return replace(page, lost=self._not_told(page.lost, lasts)) if lasts else page
+
+    def _not_told(self, lost: Sequence[Loss], lasts: Mapping[str, int]) -> list[Loss]:
+        """Return those that an earlier page has not named: a hole may reach beyond a page."""
+        ends = {loss.channel: loss.before or lasts[loss.channel] for loss in lost}
+        news = [loss for loss in lost if self._told.get(loss.channel) != ends[loss.channel]]
+        self._told = {name: end for name, end in self._told.items() if name not in lasts} | ends
+        return news
 
     def _read(
         self, channels: list[str], position: Cursor, heard: Cursor
