@@ -24,7 +24,7 @@ check: $(STAMP) ## format, lint and types
 
 networks: $(STAMP) ## every network of docs/networks.md with true times; its tables anew (20 minutes)
 	@scripts/test-tools
-	NETWORKS=full $(VENV)/bin/python -m pytest -v -o faulthandler_timeout=0 tests/networks
+	NETWORKS=full $(VENV)/bin/python -m pytest -q -s -o faulthandler_timeout=0 tests/networks
 
 bench: $(STAMP) ## measure memory and CPU (needs a C compiler)
 	$(VENV)/bin/python bench/bench.py

@@ -24,7 +24,7 @@ from .proxies import (
     nginx_cache,
     nginx_default,
 )
-from .visit import Form, Network, Visit
+from .visit import Form, Network, Site, Visit
 
 _NO_WEBSOCKET = "delete window.WebSocket;"
 _NO_EVENTSOURCE = "delete window.EventSource;"
@@ -45,19 +45,18 @@ _QUICK, _FALLS = 10.0, 20.0  # s to the first message: where the best works, and
 def _bad(**faults: Any) -> Any:
     """Return what runs the bad proxy; a fault in a pair is (full, short) seconds."""
 
-    def between(visit: Visit) -> AbstractContextManager[Program]:
+    def between(site: Site) -> AbstractContextManager[Program]:
         own: dict[str, Any] = {
-            fault: visit.form.time(*value) if isinstance(value, tuple) else value
+            fault: site.form.time(*value) if isinstance(value, tuple) else value
             for fault, value in faults.items()
         }
-        return bad_proxy(visit.server.port, Faults(**own))
+        return bad_proxy(site.server.port, Faults(**own))
 
     return between
 
 
 def _quiet(visit: Visit) -> None:
     """Nothing is said for as long as proxies take for dead."""
-    assert visit.publisher
     visit.pass_time(visit.form.seconds / 2)
     visit.publisher.pause()
     visit.pass_time(_quiet_for(visit.form))
@@ -93,7 +92,6 @@ def _asleep_for(form: Form) -> float:
 
 def _look_around(visit: Visit) -> None:
     """While all tabs wait, the visitor opens one more: the site still answers."""
-    assert visit.publisher
     visit.pass_time(visit.form.seconds / 2)
     visit.publisher.pause()
     visit.pass_time(visit.form.time(10, 2))
@@ -115,10 +113,10 @@ def _block(visit: Visit) -> None:
 
 
 @contextmanager
-def _far_and_swallowing(visit: Visit) -> Iterator[Program]:
+def _far_and_swallowing(site: Site) -> Iterator[Program]:
     """Run what swallows frames, far from the server: what changes there takes its time."""
     with (
-        bad_line(visit.server.port, Weather(latency=0.6)) as line,
+        bad_line(site.server.port, Weather(latency=0.6)) as line,
         bad_proxy(line.port, Faults(swallows_frames=True)) as proxy,
     ):
         yield proxy
@@ -126,7 +124,7 @@ def _far_and_swallowing(visit: Visit) -> Iterator[Program]:
 
 def _move(visit: Visit) -> None:
     """The visitor leaves one network, and is on a better one a moment later."""
-    assert visit.context and isinstance(visit.program, BadProxy)
+    assert isinstance(visit.program, BadProxy)
     visit.pass_time(visit.form.seconds / 2)
     visit.context.set_offline(True)
     visit.program.become(Faults())
@@ -152,21 +150,21 @@ NETWORKS = (
         2,
         "nginx as its default",
         _FALLS,
-        lambda v: nginx_default(v.folder / "nginx", v.server.port),
+        lambda site: nginx_default(site.folder / "nginx", site.server.port),
         never=_WEBSOCKET,
     ),
     Network(
         3,
         "nginx as documented",
         _QUICK,
-        lambda v: nginx(v.folder / "nginx", v.server.port),
+        lambda site: nginx(site.folder / "nginx", site.server.port),
         trouble=_quiet,
     ),
     Network(
         4,
         "haproxy, 30 s timeouts",
         _QUICK,
-        lambda v: haproxy_timeouts(v.folder, v.server.port, int(v.form.time(30, 3))),
+        lambda site: haproxy_timeouts(site.folder, site.server.port, int(site.form.time(30, 3))),
         trouble=_quiet,
     ),
     Network(5, "`Upgrade` stripped", _FALLS, _bad(strips_upgrade=True), never=_WEBSOCKET),
@@ -191,7 +189,7 @@ NETWORKS = (
         11,
         "a cache that stores GETs, weak ETags",
         _FALLS,
-        lambda v: nginx_cache(v.folder / "nginx", v.server.port),
+        lambda site: nginx_cache(site.folder / "nginx", site.server.port),
         never=_STREAMS,
     ),
     Network(12, "HTTP/1.0 only", _FALLS, _bad(speaks_http_1_0=True), never=_WEBSOCKET),
@@ -199,7 +197,7 @@ NETWORKS = (
         13,
         "300 ms latency, 5 % of connections reset",
         _FALLS,
-        lambda v: bad_line(v.server.port, Weather(0.3, v.form.time(0.05, 0.2))),
+        lambda site: bad_line(site.server.port, Weather(0.3, site.form.time(0.05, 0.2))),
     ),
     Network(14, "the server restarted", _QUICK, trouble=_restart, lasts=lambda form: 6.0),
     Network(15, "asleep for a minute", _QUICK, trouble=_sleep, lasts=_asleep_for),
@@ -226,7 +224,7 @@ NETWORKS = (
         21,
         "haproxy as documented",
         _QUICK,
-        lambda v: haproxy_documented(v.folder, v.server.port),
+        lambda site: haproxy_documented(site.folder, site.server.port),
         trouble=_quiet,
     ),
     Network(

@@ -40,5 +40,5 @@ def name(row: Row) -> str:
 def test_nothing_is_missed_and_nothing_comes_twice(matrix: Matrix, row: Row) -> None:
     """Within the promised time, numbered messages arrive once and in order; no false word."""
     result = matrix.result(*row)
-    print(row[1].name, result)
+    print(f"\n{row[1].number} {row[1].name}: {result}")
     assert result.problems == []

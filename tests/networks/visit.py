@@ -58,24 +58,31 @@ class Form:
         return full if self.full else short
 
 
+@dataclass(frozen=True)
+class Site:
+    """What a network is built in front of."""
+
+    form: Form
+    folder: Path
+    server: Server
+
+
 @dataclass
 class Visit:
     """What trouble may lay hands on."""
 
     form: Form
-    folder: Path
     server: Server
     chromium: Chromium
-    program: Program | None = None  # between the pages and the server
-    url: str = ""
-    context: BrowserContext | None = None
+    context: BrowserContext
+    url: str
+    program: Program | None  # between the pages and the server
+    publisher: Publisher
     visitors: list[Visitor] = field(default_factory=list)
-    publisher: Publisher | None = None
     problems: list[str] = field(default_factory=list)  # that trouble has found
 
     def open_tab(self) -> Visitor:
         """Open the page in one more tab of the browser's."""
-        assert self.context
         return Visitor(self.context, self.url)
 
     def pass_time(self, seconds: float) -> None:
@@ -83,8 +90,8 @@ class Visit:
         threading.Event().wait(seconds)
 
 
-def _direct(visit: Visit) -> AbstractContextManager[int]:
-    return nullcontext(visit.server.port)
+def _direct(site: Site) -> AbstractContextManager[int]:
+    return nullcontext(site.server.port)
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,7 @@ class Network:
     number: int
     name: str
     promise: float  # seconds to the first message, at the latest
-    between: Callable[[Visit], AbstractContextManager[int | Program]] = _direct
+    between: Callable[[Site], AbstractContextManager[int | Program]] = _direct
     trouble: Callable[[Visit], None] | None = None  # while messages flow
     lasts: Callable[[Form], float] = lambda form: 0.0  # how long the trouble does, in seconds
     script: str = ""  # that browsers run first
@@ -118,6 +125,12 @@ class Result:
     subscribers: int = 0  # that the server had
     problems: list[str] = field(default_factory=list)
 
+    def __str__(self) -> str:
+        first, slowest = (f"{value or 0:.1f} s" for value in (self.first, self.slowest))
+        found = f"{self.transport}, first {first}, slowest {slowest}"
+        found += f", lost {self.lost}, twice {self.twice}"
+        return "; ".join([found, *self.problems])
+
 
 def visit(network: Network, form: Form, folder: Path, jquery: Path, chromium: Chromium) -> Result:
     """Pay a visit."""
@@ -129,24 +142,24 @@ def visit(network: Network, form: Form, folder: Path, jquery: Path, chromium: Ch
             NETWORKS_JQUERY=jquery,
         ).start()
         stack.callback(server.stop)
-        this = Visit(form, folder, server, chromium)
-        between = stack.enter_context(network.between(this))
-        this.program = between if isinstance(between, Program) else None
+        between = stack.enter_context(network.between(Site(form, folder, server)))
+        program = between if isinstance(between, Program) else None
         port = between.port if isinstance(between, Program) else between
         query = "" if form.jquery == OWN_JQUERY else f"?jquery={form.jquery}"
-        this.url = f"http://{network.host}:{port}/page{query}"
-        this.context = chromium.browser.new_context()
-        stack.callback(this.context.close)
-        this.context.set_default_timeout(1000 * _PATIENCE)
-        this.context.add_init_script(network.script or ";")
-        this.visitors = [this.open_tab() for _ in range(network.tabs)]
-        publisher = this.publisher = Publisher(server, network.channel)
+        context = chromium.browser.new_context()
+        stack.callback(context.close)
+        context.set_default_timeout(1000 * _PATIENCE)
+        context.add_init_script(network.script or ";")
+        publisher = Publisher(server, network.channel)
         stack.callback(publisher.close)
-        return _watch(network, this, publisher)
+        url = f"http://{network.host}:{port}/page{query}"
+        this = Visit(form, server, chromium, context, url, program, publisher)
+        this.visitors = [this.open_tab() for _ in range(network.tabs)]
+        return _watch(network, this)
 
 
-def _watch(network: Network, this: Visit, publisher: Publisher) -> Result:
-    form, result = this.form, Result()
+def _watch(network: Network, this: Visit) -> Result:
+    form, publisher, result = this.form, this.publisher, Result()
     options = {"transport": form.transport} if form.transport else {}
     if network.channel.startswith("private:"):
         options["token"] = token(network.channel, lasts=3600)
@@ -186,7 +199,9 @@ def _judge(network: Network, visitor: Visitor, end: int, result: Result) -> None
     result.transport = found["transport"]
     result.first = max(result.first or 0.0, found["first"])
     result.slowest = max(result.slowest or 0.0, found["slowest"])
-    result.lost, result.twice, result.told = result.lost + lost, result.twice + twice, told
+    result.lost += lost
+    result.twice += twice
+    result.told += told
     for wrong, problem in (
         (found["state"] != 1, f"it is in state {found['state']}"),
         (found["transport"] in network.never, f"{found['transport']} cannot work here"),
