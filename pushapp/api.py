@@ -59,7 +59,7 @@ def publish() -> Response:
     push = current_push()
     if push.api_keys.current() is not None:
         push.api_keys.require_publish()
-    elif identify(push, request.args) is None:
+    elif identify(push) is None:
         if "Authorization" in request.headers or not push.gate.publishes:
             push.api_keys.require_publish()  # says what is missing
         _check_cookie_request(push)  # the app's own session has to decide
@@ -74,7 +74,7 @@ def ticket() -> Response:
     """Change a token for a ticket, which may stand in a URL."""
     push = current_push()
     read_body(request, MAX_BODY)  # whatever a client library sends along means nothing
-    token = identify(push, request.args)
+    token = identify(push)
     if token is None:
         raise NoCredentials("a ticket is given for a token (Authorization: Bearer TOKEN)")
     ticket = push.tickets.make(token)

@@ -21,24 +21,26 @@ if TYPE_CHECKING:
     from .extension import Push
 
 
-def identify(push: Push, values: MultiDict[str, str]) -> Token | None:
-    """Return the token of the current request, whose parameters are ``values``; None: it has none.
+def identify(push: Push, values: MultiDict[str, str] | None = None) -> Token | None:
+    """Return the token of the current request; None: it has none. ``values``: its parameters,
+    where it is one to subscribe; else the header alone counts.
 
     Raises:
         NotAuthenticated: it has one, or a ticket, that does not hold.
         InvalidInput: it has one in its URL, where that is not allowed.
         Unavailable: whether it holds cannot be told now.
     """
-    token = _find(push, values)
+    given = MultiDict() if values is None else values
+    if "token" in given and not push.settings.token_in_url:
+        expected = "none in a URL, which ends up in logs, unless PUSH_TOKEN_IN_URL=1"
+        raise InvalidInput("token", "one", expected)
+    token = _find(push, given)
     if token is not None:
         request.environ[TOKEN] = token
     return token
 
 
-def _find(push: Push, values: MultiDict[str, str]) -> Token | None:
-    if "token" in values and not push.settings.token_in_url:
-        expected = "none in a URL, which ends up in logs, unless PUSH_TOKEN_IN_URL=1"
-        raise InvalidInput("token", "one", expected)
+def _find(push: Push, given: MultiDict[str, str]) -> Token | None:
     if push.api_keys.current() is not None:
         return None
     text = bearer(request.headers.get("Authorization"))
@@ -50,9 +52,9 @@ def _find(push: Push, values: MultiDict[str, str]) -> Token | None:
         except NotAuthenticated:
             if not push.gate.asks:  # else it may be the app's own, for its own functions
                 raise
-    if ticket := values.get("ticket"):
+    if ticket := given.get("ticket"):
         return push.tokens.share(push.tickets.redeem(ticket, push.broker.leases))
-    return push.tokens.verify(values["token"]) if values.get("token") else None
+    return push.tokens.verify(given["token"]) if given.get("token") else None
 
 
 def publisher(push: Push) -> str:

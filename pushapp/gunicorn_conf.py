@@ -15,6 +15,8 @@ import subprocess
 import sys
 from typing import Any
 
+from gunicorn.glogging import Logger
+
 from .errors import SettingsError
 from .settings import FDS_RESERVED, Settings, load
 
@@ -60,11 +62,22 @@ graceful_timeout = 20  # seconds; Heroku kills after 30
 backlog = 4096  # a deploy brings all clients back at once
 limit_request_line = 8190  # bytes; 100 channels in a URL are more than the default 4,094
 accesslog = None  # -c may be followed by --access-logfile
-# without the query and the Referer: URLs hold tickets, and tokens where PUSH_TOKEN_IN_URL allows it
-access_log_format = '%(h)s %(l)s %(u)s %(t)s "%(m)s %(U)s %(H)s" %(s)s %(b)s "%(a)s"'
 preload_app = False  # nothing may be opened before the fork
 reuse_port = False  # an exiting worker would strand the connections in its queue
 control_socket_disable = True  # several servers of one user would share its default path
+
+
+class logger_class(Logger):  # type: ignore[misc]  # noqa: N801 (gunicorn's name for the setting)
+    """gunicorn's own, without queries: they hold tickets, and tokens where a setting allows it."""
+
+    def atoms(self, *args: Any) -> dict[str, Any]:
+        """Return what an access log's line may name."""
+        found: dict[str, Any] = super().atoms(*args)
+        method, _, rest = found["r"].partition(" ")
+        uri, _, version = rest.rpartition(" ")
+        found["r"] = f"{method} {uri.partition('?')[0]} {version}"
+        return found | {"q": "-", "f": found["f"].partition("?")[0]}
+
 
 # Each parked client is a file descriptor: use what the hard limit allows. Workers inherit it.
 _soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)

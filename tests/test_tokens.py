@@ -251,7 +251,8 @@ def test_a_key_that_comes_with_the_token_means_nothing(header: dict[str, Any]) -
 
 def test_what_a_token_declares_critical_has_to_be_understood() -> None:
     """RFC 7515 section 4.1.11."""
-    refused(by_hand({**HS256, "crit": ["b64"], "b64": False}, claims(), SECRET.encode()))
+    for header in ({"crit": ["b64"], "b64": False}, {"crit": ["new"], "new": 1}, {"crit": ["new"]}):
+        refused(by_hand({**HS256, **header}, claims(), SECRET.encode()))
 
 
 def test_secrets_rotate() -> None:

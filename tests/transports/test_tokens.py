@@ -417,9 +417,11 @@ def test_no_token_and_no_ticket_is_ever_logged(
     client = connect("websocket", server, [room], first=refresh(good))
     client.ask("refresh", token=bad)  # type: ignore[attr-defined]
     server.ask("GET", f"/push/nothing?token={good}", {"Referer": f"http://a/?token={good}"})
+    server.ask("GET", "/push/a%0Aline%0Aof-its-own")
     server.stop()
+    assert "\nof-its-own" not in server.log
     for path in ("poll", "longpoll", "nothing", "ticket"):
-        assert f"/push/{path} " in server.log
+        assert f"/push/{path} HTTP/1.1" in server.log
     for text in secret:
         assert text not in server.log and text.rpartition(".")[2] not in server.log
 
