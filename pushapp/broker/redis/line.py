@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from redis.exceptions import ConnectionError as BrokenConnection
@@ -25,7 +26,7 @@ _TRIES = 3  # a broken connection, then a server that forgot the scripts
 class _Job:
     """A command, and what becomes of it."""
 
-    __slots__ = ("answer", "args", "deadline", "done", "error", "script")
+    __slots__ = ("answer", "args", "deadline", "done", "error", "script", "turn")
 
     def __init__(self, script: Script | None, args: Sequence[object]) -> None:
         self.script, self.args = script, args
@@ -33,6 +34,8 @@ class _Job:
         self.answer: Any = None
         self.error: Exception | None = None
         self.done = False
+        self.turn = threading.Lock()  # opened when it is done, or has to see to the others
+        self.turn.acquire()
 
     def end(self, answer: Any = None, error: Exception | None = None) -> None:
         self.answer, self.error, self.done = answer, error, True
@@ -46,7 +49,7 @@ class Line:
         self._server = server
         self._mutex = threading.Lock()
         self._waiting: list[_Job] = []
-        self._turn = threading.Lock()  # whoever holds it has the connection
+        self._leader: _Job | None = None  # whose caller has the connection
         self._connection: Any = None
         self._closed = False
 
@@ -75,16 +78,37 @@ class Line:
         return self._do(_Job(None, command))
 
     def _do(self, job: _Job) -> Any:
+        jobs: list[_Job] = []
         with self._mutex:
             self._waiting.append(job)
-        with self._turn:
-            while not job.done:
+            leads = self._leader is None
+            if leads:
+                self._leader = job
+        try:
+            if not leads:
+                job.turn.acquire()
+            if not job.done:
                 with self._mutex:
                     jobs, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
                 self._serve(jobs)
+        finally:
+            self._hand_on(job, jobs)
         if job.error is not None:
             raise job.error
         return job.answer
+
+    def _hand_on(self, job: _Job, served: list[_Job]) -> None:
+        """Tell those that were served; give the connection to who has waited longest. (One lock
+        for all would let a caller that comes again at once overtake the others for ever.)"""
+        for other in served:
+            other.turn.release()
+        with self._mutex:
+            if not job.done and job in self._waiting:  # its caller was interrupted
+                self._waiting.remove(job)
+            if self._leader is job:
+                self._leader = self._waiting[0] if self._waiting else None
+                if self._leader is not None:
+                    self._leader.turn.release()
 
     def _serve(self, jobs: list[_Job]) -> None:
         """See that all of ``jobs`` end, whatever happens."""
@@ -153,5 +177,6 @@ class Line:
     def close(self) -> None:
         """Let go of the connection; idempotent."""
         self._closed = True
-        with self._turn:
-            self._hang_up()
+        with suppress(LogUnavailable):
+            self.ask("PING")  # is refused, when whoever has the connection has done with it
+        self._hang_up()
