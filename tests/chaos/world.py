@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from redis.exceptions import ResponseError
+from redis.exceptions import ConnectionError, ResponseError
 
 from ..server import Server, until
 from ..valkey import Valkey
@@ -35,25 +35,46 @@ class Trio:
             folder / "sentinel",
             role="--sentinel",
             # It takes orders, and decides nothing by itself while the ledger is open.
-            sentinel=[f"monitor log {place} 1", "down-after-milliseconds log 600000"],
+            sentinel=[
+                f"monitor log {place} 1",
+                "down-after-milliseconds log 600000",
+                "failover-timeout log 5000",
+            ],
         ).start()
         self.url = f"redis+sentinel://127.0.0.1:{self.sentinel.port}/log"
-        until(lambda: self.sentinel.ask("SENTINEL", "REPLICAS", "log"), "it knows the replica")
 
     def fail_over(self) -> None:
         """Crash; the replica takes over, and what crashed comes back as a replica of it."""
+        until(self._is_known, "the sentinel has seen the replica well", 3 * TIMEOUT)
         self.valkey.kill()
         until(self._is_promoted, "the replica takes over", 3 * TIMEOUT)
         self.valkey, self.replica = self.replica, self.valkey
         self.replica.start()
-        self.replica.ask("REPLICAOF", "127.0.0.1", self.valkey.port)
+        until(self._follows, "what crashed follows it", 3 * TIMEOUT)
+
+    def _is_known(self) -> bool:
+        known = self.sentinel.ask("SENTINEL", "REPLICAS", "log")
+        return [one["master-link-status"] for one in known] == ["ok"]
 
     def _is_promoted(self) -> bool:
         try:
             self.sentinel.ask("SENTINEL", "FAILOVER", "log")
         except ResponseError:  # it is at it, or has not looked at the replica for a while
             pass
-        return bool(self.replica.ask("ROLE")[0] == "master")
+        _, port = self.sentinel.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "log")
+        return int(port) == self.replica.port and self._role() == "master"
+
+    def _follows(self) -> bool:
+        if self._role() == "master":
+            self.replica.ask("REPLICAOF", "127.0.0.1", self.valkey.port)
+        return self._role() == "slave"
+
+    def _role(self) -> str:
+        """Return what the replica is; "" while it changes, when all its connections end."""
+        try:
+            return str(self.replica.ask("ROLE")[0])
+        except ConnectionError:
+            return ""
 
     def stop(self) -> None:
         for server in (self.sentinel, self.replica, self.valkey):
