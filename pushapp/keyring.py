@@ -85,6 +85,8 @@ class Keyring:
             header = jwt.get_unverified_header(text)
         except jwt.InvalidTokenError:
             raise NotAuthenticated("the token is not a JWT") from None
+        if "crit" in header:  # RFC 7515 section 4.1.11: no extension is understood here
+            raise NotAuthenticated("the token is not a JWT that is understood here")
         for key in self._candidates(header.get("alg"), header.get("kid")):
             try:
                 return jwt.decode(text, key.key, [key.algorithm], options=_SIGNATURE_ALONE)

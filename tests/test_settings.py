@@ -49,7 +49,8 @@ def test_what_is_needed_stops_the_start_where_it_is_missing(name: str) -> None:
     [
         ("PUSH_BROKER_URL", ["push.db", "mysql://host/db", "sqlite"]),
         ("PUSH_API_KEYS", ["a b", "write:a", "read:", "é", "a,read:a"]),
-        ("PUSH_SECRET", ["s" * 31]),
+        ("PUSH_SECRET", ["s" * 31, "s" * 32 + ",short", "short," + "s" * 32]),
+        ("PUSH_TOKEN_IN_URL", ["maybe", "2"]),
         ("PUSH_PUBLIC_NAMESPACES", ["a:b", "a b", "user", "public,user", "é"]),
         ("PUSH_ALLOWED_ORIGINS", ["app.example", "https://a.example/", "null", "ftp://a"]),
         ("PUSH_HISTORY_SIZE", ["0", "-1", "1.5", "many", "1e3", "٣"]),
@@ -234,3 +235,12 @@ def test_flags_are_said_in_many_words(word: object) -> None:
     assert loaded(PUSH_DEMO=word).demo is True
     against = {"1": "0", "true": "false", "YES": "NO", "On": "Off"}.get(str(word), False)
     assert loaded(PUSH_PARK=against).park is False
+
+
+def test_secrets_rotate() -> None:
+    """The first signs; the others are still believed. A host app's own key is never taken apart."""
+    settings = loaded(PUSH_SECRET=f" {'n' * 32}, {'o' * 32},{'p' * 32},")
+    assert settings.secret == "n" * 32
+    assert settings.old_secrets == ("o" * 32, "p" * 32)
+    whole = load({"SECRET_KEY": "a,b", "SECRET_KEY_FALLBACKS": ["c,d", b"\xff"]}, embedded=True)
+    assert (whole.secret, whole.old_secrets) == ("a,b", ("c,d", "\xff"))

@@ -200,6 +200,22 @@ def test_a_waiting_long_poll_is_answered_when_its_token_ends(server: Server, roo
     wire.close()
 
 
+def test_a_stream_that_is_not_parked_ends_with_its_token(
+    make_server: Callable[..., Server], connect: Connect, room: str
+) -> None:
+    """And one by ticket, and one that refreshes: in its greenlet nothing is different."""
+    server = make_server(WEB_CONCURRENCY=1, PUSH_PARK=0, PUSH_HEARTBEAT=1)
+    long = token(room)
+    client = connect("websocket", server, [room], first=refresh(token(room, lasts=2)))
+    assert client.ask("refresh", token=long)["ok"] is True  # type: ignore[attr-defined]
+    by_ticket = connect("sse", server, [room], ticket=ticket(server, long))
+    for how in ("sse", "websocket"):
+        end = until_refused(connect(how, server, [room], headers=bearer(token(room, lasts=2))))
+        assert end.status == 401 and end.code in (None, 4001)
+    server.publish(room, "still")
+    assert client.data() == by_ticket.data() == ["still"]
+
+
 # A WebSocket's first frame
 
 
