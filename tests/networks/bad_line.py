@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 import socket
 import struct
@@ -25,6 +26,7 @@ class Weather:
     """How bad it is. Times are in seconds."""
 
     latency: float = 0  # added to each round trip
+    silent_after: float = 0  # that long after its begin, no more passes on a connection; 0: never
     resets: float = 0  # each connection's chance to be reset when it begins, and each second again
 
 
@@ -61,6 +63,7 @@ class Line:
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry bytes one way: late, but as fast as they come."""
         loop = asyncio.get_running_loop()
+        silence = loop.time() + (self._weather.silent_after or math.inf)
         late: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
 
         async def read() -> None:
@@ -79,8 +82,9 @@ class Line:
                 await asyncio.sleep(due - loop.time())
                 if not data:
                     return
-                writer.write(data)
-                await writer.drain()
+                if due < silence:
+                    writer.write(data)
+                    await writer.drain()
         except ConnectionError:
             return  # the other side has left
         finally:

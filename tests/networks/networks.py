@@ -197,7 +197,7 @@ NETWORKS = (
         13,
         "300 ms latency, 5 % of connections reset",
         _FALLS,
-        lambda site: bad_line(site.server.port, Weather(0.3, site.form.time(0.05, 0.2))),
+        lambda site: bad_line(site.server.port, Weather(0.3, resets=site.form.time(0.05, 0.2))),
     ),
     Network(14, "the server restarted", _QUICK, trouble=_restart, lasts=lambda form: 6.0),
     Network(15, "asleep for a minute", _QUICK, trouble=_sleep, lasts=_asleep_for),
@@ -289,5 +289,12 @@ NETWORKS = (
         script=_NO_WEBSOCKET,
         channel="private:networks",
         never=_STREAMS,  # a ticket for an EventSource is a POST
+    ),
+    Network(
+        29,
+        "connections go silent after 30 s, and nobody says so",
+        _QUICK,
+        lambda site: bad_line(site.server.port, Weather(silent_after=site.form.time(30, 12))),
+        lasts=lambda form: form.time(60, 14),
     ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -156,6 +157,17 @@ def test_a_line_is_slow(server: Server, dial: Dial) -> None:
         begun = time.monotonic()
         assert dial(line.port).ask("GET", "/healthz").status == 200
         assert time.monotonic() - begun >= 0.4
+
+
+def test_a_line_goes_silent(server: Server, dial: Dial) -> None:
+    """Nothing comes on an old connection, and it does not end; a new one works."""
+    with bad_line(server.port, Weather(silent_after=1)) as line:
+        old = dial(line.port)
+        assert old.ask("GET", "/healthz").status == 200
+        threading.Event().wait(1)  # it grows old
+        old.send(request("GET", "/healthz"))
+        assert dial(line.port).ask("GET", "/healthz").status == 200
+        assert has_nothing(old)
 
 
 def test_a_line_resets(server: Server) -> None:

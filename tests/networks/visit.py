@@ -25,7 +25,7 @@ OWN_JQUERY = "3.7.1"  # that the server serves
 NO_JQUERY = "none"
 _CHANNEL = "public:networks"
 _FEW = 2  # subscribers for many tabs: the one that leads, and perhaps one that has just left
-_PATIENCE = 30.0  # s for all that trouble has delayed; the longest wait of the client's backoff
+_PATIENCE = 60.0  # s for all that trouble has delayed; one and a half heartbeats, and a backoff
 
 
 @dataclass(frozen=True)
