@@ -176,3 +176,17 @@ def test_shares_nothing_where_the_page_wants_that(
     for tab, share in zip(tabs, (False, "alice", "bob"), strict=True):
         listen([tab], channel, share=share)
     assert [role(tab) for tab in tabs] == ["alone", "leader", "leader"]
+
+
+def test_tabs_with_too_many_channels_for_one_line_have_several(
+    server: Server, open_tabs: OpenTabs, channel: str
+) -> None:
+    """A connection has at most 100 channels: whoever does not fit in gets one of their own."""
+    tabs = open_tabs(server, 3)
+    for i, tab in enumerate(tabs):
+        names = [f"{channel}.{i}.{n}" for n in range(60 if i < 2 else 40)]
+        tab.listen(NAME, names, transports=LADDER)
+        tab.wait_open(NAME)
+        server.publish(names[-1], i)
+        assert tab.hear(NAME, i) == [i]
+    assert [role(tab) for tab in tabs] == ["leader", "alone", "follower"]
