@@ -6,7 +6,9 @@ import re
 
 from .server import ROOT
 
-_PARTS = re.compile(r"^## (?P<heading>[^\n]+)$|^```(?P<language>\w+)\n(?P<code>.*?)^```$", re.M | re.S)
+_PARTS = re.compile(
+    r"^## (?P<heading>[^\n]+)$|^```(?P<language>\w+)\n(?P<code>.*?)^```$", re.M | re.S
+)
 
 TEXT = (ROOT / "docs" / "client.md").read_text(encoding="utf-8")
 
