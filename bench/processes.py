@@ -69,13 +69,13 @@ def allow_many_connections() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
 
 
-def _end(process: subprocess.Popen[bytes], wait: float) -> None:
+def end(process: subprocess.Popen[bytes], wait: float) -> None:
     """Ask the process to end; after `wait` seconds end it and all that it started."""
     if process.poll() is None:
         process.terminate()
@@ -86,12 +86,28 @@ def _end(process: subprocess.Popen[bytes], wait: float) -> None:
         process.wait()
 
 
+def wait_for(process: subprocess.Popen[bytes], port: int) -> None:
+    """Return when the process listens on the port of the loopback.
+
+    Raises:
+        BenchError: it ended, or takes too long.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except ConnectionRefusedError:
+            time.sleep(0.05)
+    raise BenchError(f"{process.args!r} does not listen.")
+
+
 class Server:
     """One running peer, on a free port of the loopback and a core of its own."""
 
     def __init__(self, peer: Peer) -> None:
         self.peer = peer
-        self.port = _free_port()
+        self.port = free_port()
         self._scratch = tempfile.TemporaryDirectory(prefix="bench-")
         self._log = Path(self._scratch.name, "server.log")
 
@@ -110,10 +126,11 @@ class Server:
                 start_new_session=True,
             )
         try:
-            self._wait_until_it_listens()
-        except BenchError:
+            wait_for(self._process, self.port)
+        except BenchError as error:
+            text = f"{self.peer.name} does not start: {error} {self.log()}"
             self.__exit__(None, None, None)
-            raise
+            raise BenchError(text) from None
         return self
 
     def __exit__(
@@ -122,18 +139,8 @@ class Server:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        _end(self._process, STOP_SECONDS)
+        end(self._process, STOP_SECONDS)
         self._scratch.cleanup()
-
-    def _wait_until_it_listens(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline and self._process.poll() is None:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return
-            except ConnectionRefusedError:
-                time.sleep(0.05)
-        raise BenchError(f"{self.peer.name} does not start: {self.log()}")
 
     def pids(self) -> list[int]:
         return family(self._process.pid)
@@ -187,7 +194,7 @@ class LoadClient:
         try:
             self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            _end(self._process, STOP_SECONDS)
+            end(self._process, STOP_SECONDS)
         self._process.stdout.close()
 
     @property

@@ -6,18 +6,15 @@ Usage: python bench/report.py bench/results/RUN.jsonl > docs/benchmarks.md
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from cases import PACED_DELIVERIES, PARTS, POLLERS, Record
+import log_report
+from cases import PACED_DELIVERIES, PARTS, POLLERS
 from peers import FLASK_SOCK, PEERS, PUSHAPP, SENDER, Peer
-
-Cases = dict[str, Record]  # by case: what one repetition measured at one peer
-Value = Callable[[Cases], float]
+from records import Cases, Figure, Results, Value, cell, figures, table
 
 KIB = 1024
 QUIET = 0.1  # cores that others may use before the report says that the machine was not quiet
@@ -50,15 +47,6 @@ def _field(case: str, name: str, unit: float = 1.0) -> Value:
 
 def _per_answer(cases: Cases) -> float:
     return float(cases["poll"]["busy_cpu"] / cases["poll"]["busy_answers"] * 1e6)
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One row of a table."""
-
-    title: str
-    value: Value
-    digits: int = 2
 
 
 SIZES = (100, 1000, 5000)
@@ -95,62 +83,13 @@ MEMORY = (
 )
 
 
-class Results:
-    """The records of one run."""
-
-    def __init__(self, lines: Iterable[str]) -> None:
-        self.head, *records = map(json.loads, lines)
-        self.failures = [record for record in records if "failure" in record]
-        self.records = [record for record in records if "failure" not in record]
-        self._by_peer: dict[tuple[str, int], Cases] = {}
-        for record in self.records:
-            cases = self._by_peer.setdefault((record["peer"], record["repetition"]), {})
-            cases[record["case"]] = record
-        self.repetitions = 1 + max((record["repetition"] for record in records), default=0)
-
-    def values(self, peer: str, value: Value) -> list[float | None]:
-        """Return the figure of each repetition; None where it was not measured."""
-        return [self._one(peer, n, value) for n in range(self.repetitions)]
-
-    def _one(self, peer: str, repetition: int, value: Value) -> float | None:
-        try:
-            return value(self._by_peer[peer, repetition])
-        except (KeyError, ZeroDivisionError):  # not measured, or nothing came
-            return None
-
-    def ratios(self, peer: str, other: str, value: Value) -> list[float | None]:
-        """Return the ratio of each repetition: what slows the machine slows both."""
-        pairs = zip(self.values(peer, value), self.values(other, value), strict=True)
-        return [a / b if a is not None and b else None for a, b in pairs]
-
-
-def _cell(values: Sequence[float | None], digits: int) -> str:
-    known = [value for value in values if value is not None]
-    if not known:
-        return "–"
-    text = f"{median(known):.{digits}f}"
-    return text if len(known) == 1 else f"{text} ({min(known):.{digits}f}–{max(known):.{digits}f})"
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---", *("--:" for _ in header[1:])], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
-
-
 def _figures(
     results: Results,
     unit: str,
-    figures: Sequence[Figure],
+    rows: Sequence[Figure],
     beside: Sequence[Peer] = (SENDER, FLASK_SOCK),
 ) -> str:
-    header = [unit, *(peer.name for peer in PEERS), *(f"pushapp ÷ {peer.name}" for peer in beside)]
-    rows = []
-    for figure in figures:
-        cells = [_cell(results.values(peer.name, figure.value), figure.digits) for peer in PEERS]
-        for other in beside:
-            cells.append(_cell(results.ratios(PUSHAPP.name, other.name, figure.value), 2))
-        rows.append([figure.title, *cells])
-    return _table(header, rows)
+    return figures(results, unit, rows, [p.name for p in PEERS], [p.name for p in beside])
 
 
 def _targets(results: Results) -> str:
@@ -167,8 +106,8 @@ def _targets(results: Results) -> str:
     ):
         known = [value for value in values if value is not None]
         met = "–" if not known else "yes" if median(known) <= limit else "no"
-        rows.append([title, f"at most {limit}{unit}", f"{_cell(values, 2)}{unit}", met])
-    return _table(["pushapp", "target", "measured", "met"], rows)
+        rows.append([title, f"at most {limit}{unit}", f"{cell(values, 2)}{unit}", met])
+    return table(["pushapp", "target", "measured", "met"], rows)
 
 
 def _faults(results: Results) -> str:
@@ -188,15 +127,15 @@ def _faults(results: Results) -> str:
         bad = total(peer.name, "refused", "bad_answers")
         counts = (delivered, lost, total(peer.name, "repeated"), bad, total(peer.name, "closed"))
         rows.append([peer.name, *(f"{count:,}" for count in counts)])
-    return _table(["", "delivered", "lost", "repeated", "refused", "connections lost"], rows)
+    return table(["", "delivered", "lost", "repeated", "refused", "connections lost"], rows)
 
 
 def _noise(results: Results) -> str:
     def all_of(name: str) -> list[float]:
-        keys = [f"{part}_{name}" for part in PARTS]
-        return [record[key] for record in results.records for key in keys if key in record] or [0.0]
+        found = [v for record in results.records for k, v in record.items() if k.endswith(name)]
+        return found or [0.0]
 
-    others, stolen = all_of("others"), all_of("stolen")
+    others, stolen = all_of("_others"), all_of("_stolen")
     disturbed = sum(cores > QUIET for cores in others)
     verdict = "quiet" if not disturbed else "NOT QUIET: others were at work on it"
     return (
@@ -206,25 +145,8 @@ def _noise(results: Results) -> str:
     )
 
 
-def render(results: Results) -> str:
-    """Return the whole report as Markdown."""
-    setting = "".join(f"- {name}: {text}\n" for name, text in results.head["setting"].items())
-    failures = "".join(
-        f"- **not measured**: {failure['case']}, {failure['peer']}, "
-        f"repetition {failure['repetition']}: {failure['failure']}\n"
-        for failure in results.failures
-    )
-    cases = len({record["case"] for record in results.records})
-    return f"""# Measured
-
-`{results.head["command"]}`, {results.head["date"]}.
-Cases: {cases}, in turns (case by case, server after server); repetitions: {results.repetitions}.
-Each figure is the median of the repetitions (smallest–largest); a ratio is the median of each
-repetition's own ratio.
-
-{setting}{failures}
-{_noise(results)}
-## Targets
+def _servers(results: Results) -> str:
+    return f"""## Targets
 
 {_targets(results)}
 ## CPU per delivery
@@ -280,6 +202,30 @@ server that has had ten clients and twenty messages. Socket buffers are the kern
   afternoon. It keeps messages in a list. The load client offers no compression; browsers do, and
   flask-sock then needs more CPU and memory than shown here.
 """
+
+
+def render(results: Results) -> str:
+    """Return the whole report as Markdown."""
+    setting = "".join(f"- {name}: {text}\n" for name, text in results.head["setting"].items())
+    failures = "".join(
+        f"- **not measured**: {failure['case']}, {failure['peer']}, "
+        f"repetition {failure['repetition']}: {failure['failure']}\n"
+        for failure in results.failures
+    )
+    peers = {record["peer"] for record in results.records}
+    cases = len({record["case"] for record in results.records})
+    return f"""# Measured
+
+`{results.head["command"]}`, {results.head["date"]}.
+Cases: {cases}, in turns (case by case, peer after peer); repetitions: {results.repetitions}.
+Each figure is the median of the repetitions (smallest–largest); a ratio is the median of each
+repetition's own ratio.
+
+{setting}{failures}
+{_noise(results)}
+{_servers(results) if peers & {p.name for p in PEERS} else ""}{
+        log_report.render(results) if peers & log_report.NAMES else ""
+    }"""
 
 
 def main(arguments: list[str]) -> None:

@@ -18,9 +18,11 @@ import pytest
 from .needs import needs
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "bench"))
+from logs import LOGS, SQLITE, VALKEY, Log, RunningLog, http_client, log_client  # noqa: E402
 from peers import FLASK_SOCK, PUSHAPP, SENDER, Peer  # noqa: E402
 from processes import LoadClient, Server, build  # noqa: E402
-from report import Results, render  # noqa: E402
+from records import Results  # noqa: E402
+from report import render  # noqa: E402
 
 TIMEOUT = 30.0  # seconds; only a failure takes them
 SUBSCRIBERS, MESSAGES = 20, 50
@@ -163,3 +165,50 @@ def test_losses_failures_and_a_busy_machine_are_in_the_report() -> None:
     assert f"| {PUSHAPP.name} | 999,990 | 10 | 7 |" in report
     assert "**not measured**: poll, pushapp, repetition 0: no answer" in report
     assert "NOT QUIET" in report
+
+
+@pytest.mark.parametrize("log", LOGS, ids=lambda log: log.name)
+def test_a_log_is_used_as_a_worker_uses_it(log: Log) -> None:
+    """What one process says that it appended, another has heard, once each."""
+    with (
+        RunningLog(log) as running,
+        log_client(running, core=0) as listener,
+        log_client(running, core=0) as publisher,
+    ):
+        listener.ask("follow", channels=150)
+        sent = publisher.ask("append", 0.2, batch=3, at_once=4, channels=150)["messages"]
+        sent += publisher.ask("pace", 0.2, rate=100, channels=150)["messages"]
+        assert sent > 12
+        assert listener.ask("heard", TIMEOUT, count=sent) == {"heard": sent}
+        assert bool(running.pids()) == (log is VALKEY)
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("log", LOGS, ids=lambda log: log.name)
+def test_delays_are_taken_across_two_servers(log: Log) -> None:
+    """A message that is published at one server is read at the other."""
+    with RunningLog(log) as running, Server(running.peer()) as one, Server(running.peer()) as other:
+        with http_client() as client:
+            posted = client.ask("post", 0.2, port=one.port, batch=5, connections=2)
+            told = client.ask("across", 0.5, port=one.port, other=other.port)
+    assert posted["messages"] % 5 == 0 < posted["messages"]
+    assert 0 < told["delay_p50_ms"] <= told["delay_p99_ms"]
+    assert told["messages"] > 1
+
+
+def test_the_logs_stand_side_by_side() -> None:
+    """Cost by message, a file without a server's share, a ratio; a part not run is left out."""
+    records = [
+        {
+            **{"case": "log-append", "peer": log.name, "repetition": 0},
+            **{"b1_messages": 1000, "b1_secs": 0.5, "b1_cpu": cpu, "b1_others": 0.3},
+        }
+        for log, cpu in ((SQLITE, 0.05), (VALKEY, 0.1))
+    ]
+    records[1]["b1_log_cpu"] = 0.04
+    report = _report(*map(json.dumps, records))
+    assert "| one at a time: the worker | 50.0 | 100.0 | 2.00 |" in report
+    assert "| one at a time: the log's server | – | 40.0 | – |" in report
+    assert "| one at a time | 2000 | 2000 | 1.00 |" in report
+    assert "NOT QUIET" in report
+    assert "C sender" not in report
