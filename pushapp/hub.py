@@ -100,6 +100,8 @@ class Hub:
             for channel in channels:
                 self._listeners.setdefault(channel, set()).add(subscriber)
         self._follower.watch(*channels)  # may wait for the broker, so not under the lock
+        with self.lock:  # they may have left meanwhile
+            self._follower.unwatch(*(c for c in channels if c not in self._listeners))
 
     def leave(self, subscriber: Subscriber, channels: Collection[str] | None = None) -> None:
         """Stop listening to ``channels``, or to all and for good; idempotent."""

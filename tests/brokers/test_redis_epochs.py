@@ -64,11 +64,12 @@ def test_after_a_restart_ids_jump(server: Valkey) -> None:
         server.restart()
         (given,) = publish(broker, A)
 
-        assert cursor(given) == Cursor(end.epoch, end.n + JUMP + 1)
-        for n in (end.n + 1, end.n + JUMP - 1):
+        high = cursor(given).n - 1
+        assert cursor(given).epoch == end.epoch and high >= end.n + JUMP
+        for n in (end.n + 1, high - 1):
             page = broker.log.read([A], Cursor(end.epoch, n))
             assert told(page) == [(A, str(end), "epoch")] and len(page.messages) == 2
-        for n in (end.n, end.n + JUMP):
+        for n in (end.n, high):
             page = broker.log.read([A], Cursor(end.epoch, n))
             assert not page.lost and ids(page.messages) == [given]
 

@@ -91,7 +91,7 @@ class RedisSchedule:
                 return float(due)
 
     def cancel(self, scheduled_id: str) -> bool:
-        (found,) = self._line.run(CANCEL, scheduled_id)
+        (found,) = self._line.run(CANCEL, scheduled_id, random_name(16))
         return bool(found)
 
 

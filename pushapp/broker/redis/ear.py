@@ -19,7 +19,7 @@ from ...errors import LogUnavailable
 from ...message import Cursor
 from .server import PATIENCE, TROUBLE, Server, random_name, unavailable
 
-_CONTROL = "@control"  # no channel's name: what wakes everybody
+_CONTROL = "!control"  # no channel may have such a name: what wakes everybody
 _LOOK = 1.0  # seconds
 _SILENCE = 3.0  # seconds that a mark may take; a connection without it is dead
 _FIRST_PAUSE, _LAST_PAUSE = 0.05, 1.0  # seconds between attempts
@@ -32,6 +32,7 @@ class Listener(Protocol):
     """Who is told; see ``RedisFollower``."""
 
     def wanted(self) -> list[str]: ...
+    def forget(self) -> None: ...
     def begin(self) -> None: ...
     def hear(self, channel: str | None, at: Cursor) -> None: ...
     def wake(self) -> None: ...
@@ -42,8 +43,9 @@ class Ear:
 
     def __init__(self, server: Server, listener: Listener) -> None:
         self._server, self._listener = server, listener
-        self._mark = f"@{random_name(12)}"  # under which our own looks come back to us
+        self._mark = f"!{random_name(12)}"  # under which our own looks come back to us
         self._marked: float | None = None  # since when one is on its way
+        self._mark_came = 0.0
         self._state = threading.Condition()
         self._subscribed: set[str] = set()  # confirmed on this connection
         self._missing: set[str] = set()  # ... and what has to be, before it is of use
@@ -54,11 +56,15 @@ class Ear:
         self._thread = threading.Thread(target=self._run, name="pushapp-ear", daemon=True)
         self._thread.start()
 
+    @property
     def mark(self) -> str:
-        """Return the name under which a look's answer is to be sent here, too."""
-        if self._marked is None:
-            self._marked = time.monotonic()
+        """The name under which a look's answer is to be sent here, too."""
         return self._mark
+
+    def expect_mark(self, asked: float) -> None:
+        """A look that was sent at ``asked`` (monotonic seconds) was answered: its mark is due."""
+        if self._marked is None and self._mark_came < asked:
+            self._marked = time.monotonic()
 
     def subscribe(self, channels: Collection[str]) -> list[str]:
         """Return when every wake-up of ``channels`` from now on is heard; which were waited for.
@@ -92,9 +98,11 @@ class Ear:
                 raise LogUnavailable(str(self.trouble))
 
     def unsubscribe(self, channels: Collection[str]) -> None:
-        """Hear of them no longer."""
+        """Hear of them no longer, but for those that are wanted again."""
+        if not channels:
+            return
         with self._state:
-            known = [channel for channel in channels if channel in self._subscribed]
+            known = self._subscribed.intersection(channels).difference(self._listener.wanted())
             self._subscribed.difference_update(known)
             self._send("UNSUBSCRIBE", known)
 
@@ -116,9 +124,10 @@ class Ear:
         while not self._closed:
             try:
                 self._attach()
-                pause = _FIRST_PAUSE
                 while not self._closed:
                     self._hear()
+                    if self.trouble is None:  # not sooner: who may not listen would try for ever
+                        pause = _FIRST_PAUSE
             except TROUBLE as error:
                 self._detach(unavailable(error))
             except Exception as error:
@@ -133,6 +142,10 @@ class Ear:
     def _attach(self) -> None:
         connection = self._server.connect()
         with self._state:
+            if self._closed:
+                connection.disconnect()
+                return
+            self._listener.forget()
             names = {self._mark, _CONTROL, *self._listener.wanted()}
             self._connection, self._subscribed, self._missing = connection, set(), set(names)
             self._marked = None
@@ -165,7 +178,7 @@ class Ear:
         if channel == _CONTROL:
             return self._listener.wake()
         if channel == self._mark:
-            self._marked = None
+            self._marked, self._mark_came = None, time.monotonic()
         at = Cursor.parse(text)
         self._server.saw(*at)
         if not self._missing:  # until then what is heard does not tell of everything before it

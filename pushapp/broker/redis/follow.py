@@ -12,11 +12,13 @@ what the owed channels have between ``position`` and ``_heard``, and after it ``
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from ...errors import LogUnavailable
 from ...message import Cursor, Loss, Message
 from ..interface import PAGE_BYTES, PAGE_MESSAGES, Page
 from .ear import Ear
@@ -24,6 +26,8 @@ from .line import Line
 from .log import read
 from .scripts import TICK
 from .server import Server
+
+log = logging.getLogger(__name__)
 
 LOOK = 1.0  # seconds between looks at a log that nobody was woken for
 LINGER = 60.0  # seconds that a channel without interest stays subscribed: people come back
@@ -79,15 +83,20 @@ class RedisFollower:
     def _owe(self, channels: list[str]) -> None:
         with self._lock:
             self._found += 1
-            self._owed.update(dict.fromkeys(channels, self._found))
+            wanted = (channel for channel in channels if channel in self._watched)
+            self._owed.update(dict.fromkeys(wanted, self._found))
 
     # -- what the ear tells ----------------------------------------------------------------------
 
     def wanted(self) -> list[str]:
-        """Return what has to be subscribed to on a new connection."""
+        """Return what has to be subscribed to."""
+        with self._lock:
+            return list(self._watched)
+
+    def forget(self) -> None:
+        """A new connection is subscribed to what is wanted, and to nothing that lingered."""
         with self._lock:
             self._idle.clear()
-            return list(self._watched)
 
     def begin(self) -> None:
         """All of ``wanted`` are subscribed to: from now on nothing is missed, before that all may
@@ -132,17 +141,28 @@ class RedisFollower:
     def _chores(self) -> None:
         """Once a second: have the log tidied, learn where it is, let go of channels."""
         now = time.monotonic()
+        if now >= self._next_look:
+            self._next_look = now + LOOK
+            due_in, more = self._reads.run(TICK, self._ear.mark, first=True)
+            self._ear.expect_mark(now)
+            self._next_due = None if due_in == "" else now + float(due_in)
+            if more:
+                self._next_look = now  # a bit at a time: messages come in between
+            self._check_some()
+            self._let_go(now)
         if self._next_due is not None and now >= self._next_due:
+            self._fire_due(now)
+
+    def _fire_due(self, now: float) -> None:
+        self._next_due = now + LOOK
+        try:
             due = self._fire()
+        except LogUnavailable as error:  # full, or too slow: what was published has to go on
+            log.error("what is due cannot be published: %s", error)
+        else:
             self._next_due = None if due is None else now + due
-        if now < self._next_look:
-            return
-        self._next_look = now + LOOK
-        due_in, more = self._reads.run(TICK, self._ear.mark())
-        self._next_due = None if due_in == "" else now + float(due_in)
-        if more:
-            self._next_look = now  # a bit at a time: messages come in between
-        self._check_some()
+
+    def _let_go(self, now: float) -> None:
         with self._lock:
             gone = [channel for channel, since in self._idle.items() if now - since > LINGER]
             for channel in gone:
@@ -157,7 +177,7 @@ class RedisFollower:
                 self._checks = iter(list(self._watched))
         position = self.position
         if names:
-            page, lasts = read(self._reads, names, None, None, 1, 1)
+            page, lasts = read(self._reads, names, None, None, 1, 1, first=True)
             if page.cursor.epoch == position.epoch:
                 behind = [name for name, last in lasts.items() if last > position.n]
                 if behind:
@@ -185,11 +205,10 @@ class RedisFollower:
             page, lasts = self._read(list(owed), position, heard) if owed else (Page(heard), {})
             with self._lock:
                 self.position = page.cursor
-                if not page.more:
-                    for channel, last in lasts.items():
-                        # Above may be what was published before the subscription.
-                        if self._owed.get(channel) == owed[channel] and last <= page.cursor.n:
-                            del self._owed[channel]
+                for channel, last in lasts.items():
+                    # Above may be more of it, or what was published before the subscription.
+                    if self._owed.get(channel) == owed[channel] and last <= page.cursor.n:
+                        del self._owed[channel]
         return replace(page, lost=self._not_told(page.lost, lasts)) if lasts else page
 
     def _not_told(self, lost: Sequence[Loss], lasts: Mapping[str, int]) -> list[Loss]:
@@ -210,7 +229,9 @@ class RedisFollower:
         lasts: dict[str, int] = {}
         cursor, more = heard, False
         for chunk in chunks:
-            page, own = read(self._reads, chunk, position, heard.n, PAGE_MESSAGES, room)
+            page, own = read(
+                self._reads, chunk, position, cursor.n, PAGE_MESSAGES, room, first=True
+            )
             if page.cursor.epoch != heard.epoch:
                 self.wake()  # an epoch that began just now; the next look tells of it
                 return Page(position), {}

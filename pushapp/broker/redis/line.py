@@ -53,19 +53,19 @@ class Line:
         self._connection: Any = None
         self._closed = False
 
-    def run(self, script: Script, *args: object) -> Any:
+    def run(self, script: Script, *args: object, first: bool = False) -> Any:
         """Run a script; return its answer without the epoch and head that it begins with.
+        ``first``: before all others that wait, as delivery goes before catching up.
 
         Raises:
             LogUnavailable: the server did not answer in time, or cannot do it now.
         """
-        epoch, n, *rest = self._do(_Job(script, args))
-        self._server.saw(epoch, int(n))
+        _, _, *rest = self.head(script, *args, first=first)
         return rest
 
-    def head(self, script: Script, *args: object) -> Any:
+    def head(self, script: Script, *args: object, first: bool = False) -> Any:
         """Run a script; return all that it answers: epoch and head first."""
-        answer = self._do(_Job(script, args))
+        answer = self._do(_Job(script, args), first)
         self._server.saw(answer[0], int(answer[1]))
         return answer
 
@@ -77,10 +77,10 @@ class Line:
         """
         return self._do(_Job(None, command))
 
-    def _do(self, job: _Job) -> Any:
+    def _do(self, job: _Job, first: bool = False) -> Any:
         jobs: list[_Job] = []
         with self._mutex:
-            self._waiting.append(job)
+            self._waiting.insert(0 if first else len(self._waiting), job)
             leads = self._leader is None
             if leads:
                 self._leader = job
@@ -147,23 +147,31 @@ class Line:
         connection = self._connection
         if connection is None or not connection.is_connected:  # redis-py would do it unseen
             connection = self._connection = self._server.connect()
+        asked: dict[object, list[_Job]] = {}  # who reads the same shares one answer
+        for job in jobs:
+            reads = job.script is not None and job.script.reads
+            asked.setdefault((job.script, tuple(job.args)) if reads else job, []).append(job)
         commands = [
             job.args if job.script is None else self._server.command(job.script, job.args)
-            for job in jobs
+            for job, *_ in asked.values()
         ]
         connection.send_packed_command(connection.pack_commands(commands))
         forgotten = lost = gone = False
-        for job in jobs:
+        for same in asked.values():
+            answer, failure = None, None
             try:
-                job.end(connection.read_response(disconnect_on_error=False))
+                answer = connection.read_response(disconnect_on_error=False)
             except NoScriptError:
                 forgotten = True
+                continue
             except ResponseError as error:
                 if str(error).startswith("LOGLOST"):
                     lost = True
-                else:
-                    gone = gone or is_gone(error)
-                    job.end(error=unavailable(error))
+                    continue
+                gone = gone or is_gone(error)
+                failure = unavailable(error)
+            for job in same:
+                job.end(answer, failure)
         if forgotten or gone:
             self._hang_up()  # a new connection loads them, and finds the right server
         elif lost:

@@ -72,7 +72,7 @@ class RedisLog:
         size, keep = self._retention(draft.channel)
         return [
             draft.channel,
-            draft.data,
+            draft.data.encode(),
             draft.event,
             "" if draft.ttl is None else repr(0.0 + draft.ttl),
             "1" if draft.retain else "0",
@@ -126,6 +126,7 @@ def read(
     upto: int | None,
     limit: int,
     max_bytes: int,
+    first: bool = False,
 ) -> tuple[Page, dict[str, int]]:
     """Return a page, and the number of each channel's last message, as of the same moment."""
     epoch, _, bound, ours, floor, latest, states, rows, more = line.head(
@@ -135,6 +136,7 @@ def read(
         limit,
         max_bytes,
         *channels,
+        first=first,
     )
     lasts: dict[str, int] = {}
     lost: list[Loss] = []

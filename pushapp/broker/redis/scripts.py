@@ -17,26 +17,27 @@ class Script:
     name: str
     text: str
     sha: str
+    reads: bool  # and changes nothing: asked twice at once, it may be run once
 
 
-def _script(name: str, *parts: str) -> Script:
+def _script(name: str, *parts: str, reads: bool = False) -> Script:
     folder = files(__package__) / "lua"
     text = "".join((folder / f"{part}.lua").read_text() for part in ("common", *parts, name))
-    return Script(name, text, hashlib.sha1(text.encode()).hexdigest())
+    return Script(name, text, hashlib.sha1(text.encode()).hexdigest(), reads)
 
 
 ADOPT = _script("adopt")
 APPEND = _script("append", "known", "publish")
 CANCEL = _script("cancel", "known")
-CHANNELS = _script("channels", "known")
+CHANNELS = _script("channels", "known", reads=True)
 CHECK = _script("check", "known")
 CLAIM = _script("claim", "known")
 CLEAR = _script("clear", "known")
 FIRE = _script("fire", "known", "publish")
-HISTORY = _script("history", "known", "rows")
-LEASES = _script("leases", "known")
+HISTORY = _script("history", "known", "rows", reads=True)
+LEASES = _script("leases", "known", reads=True)
 ORDERS = _script("orders", "known")
-READ = _script("read", "known", "rows")
+READ = _script("read", "known", "rows", reads=True)
 RENEW = _script("renew", "known", "release")
 TELL = _script("tell", "known")
 TICK = _script("tick", "known", "release")

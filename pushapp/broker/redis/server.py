@@ -51,6 +51,7 @@ class Server:
         self.meta = f"{{{prefix}}}:meta"
         self.wakes = f"{{{prefix}}}/{db}:"  # pub/sub knows no databases: their number keeps apart
         self.seen = Cursor("", 0)  # the highest head that this process knows of
+        self._ended: set[str] = set()  # epochs that it has seen the end of
 
     def connect(self) -> Any:
         """Return a new connection whose server is fit for use.
@@ -73,12 +74,9 @@ class Server:
 
     def adopt(self, connection: Any) -> None:
         """Have the log checked against what this process has seen; see adopt.lua."""
-        before = self.seen
         connection.send_command(*self.command(ADOPT, (random_name(10), JUMP)))
         epoch, n, *_ = connection.read_response()
-        self.seen = Cursor(epoch, int(n))
-        if before.epoch and before.epoch != epoch:
-            log.error("the log is not what it was: epoch %s ended, %s begins", before.epoch, epoch)
+        self.saw(epoch, int(n))
 
     def command(self, script: Script, args: Sequence[object]) -> tuple[object, ...]:
         """Return the command that runs ``script``; to be made just before it is sent."""
@@ -88,7 +86,15 @@ class Server:
 
     def saw(self, epoch: str, n: int) -> None:
         """Remember the head that an answer or a wake-up told of."""
-        if epoch == self.seen.epoch and n > self.seen.n:
+        seen = self.seen
+        if epoch == seen.epoch:
+            self.seen = Cursor(epoch, max(n, seen.n))
+        elif epoch not in self._ended:  # else it was on its way for long
+            if seen.epoch:
+                self._ended.add(seen.epoch)
+                log.error(
+                    "the log is not what it was: epoch %s ended, %s begins", seen.epoch, epoch
+                )
             self.seen = Cursor(epoch, n)
 
     def close(self) -> None:

@@ -6,6 +6,7 @@
 -- ARGV[5]... the script's own
 --
 -- PREFIX:meta      hash: epoch, head, floor, server (see adopt), place, orders
+-- PREFIX:ended     set: epochs before this one
 -- PREFIX:gaps      zset: "lo hi" by lo: ids in between may have been given out and lost
 -- PREFIX:names     zset by 0: all channels;  PREFIX:look  zset: when to sweep them
 -- PREFIX:c:NAME    hash: last, base (the floor at its birth), time, ttl (what is kept, seconds)

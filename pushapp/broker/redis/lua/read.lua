@@ -4,7 +4,8 @@
 -- Returns  epoch, head, bound, 1 if the cursor is ours, floor, time of the latest message or '',
 --          for each channel: last or '', base or '', n and prev of its first message after the cursor or '',
 --          the messages: place of the channel, row; 1 if there are more
-local PIECE = 32
+local PIECE = 32 -- entries read at once of a stream that goes on; the first time one, since a page
+-- of many channels with large messages has room for few
 local bound = ARGV[7] ~= '' and math.min(head, tonumber(ARGV[7])) or head
 local limit, room = tonumber(ARGV[8]), tonumber(ARGV[9])
 local after, ours = tonumber(ARGV[6]), ARGV[5] == epoch
@@ -24,8 +25,8 @@ for i = 10, #ARGV do
   local channel = {known[1] or '', known[2] or '', '', ''}
   channels[#channels + 1] = channel
   if ARGV[5] ~= '' and known[1] and tonumber(known[1]) > after then
-    local stream = {key = base .. 's:' .. name, place = #channels, at = 1}
-    stream.rows = redis.call('XRANGE', stream.key, str(after + 1), '+', 'COUNT', PIECE)
+    local stream = {key = base .. 's:' .. name, place = #channels, at = 1, piece = 1}
+    stream.rows = redis.call('XRANGE', stream.key, str(after + 1), '+', 'COUNT', 1)
     if stream.rows[1] then
       local first = row(stream.rows[1])
       channel[3], channel[4] = first[1], first[2]
@@ -48,8 +49,9 @@ while true do
     break
   end
   found[#found + 1] = {least.place, least.row}
-  if least.at == #least.rows and least.at == PIECE then
-    least.rows = redis.call('XRANGE', least.key, str(least.n + 1), '+', 'COUNT', PIECE)
+  if least.at == #least.rows and least.at == least.piece then
+    least.piece = math.min(2 * least.piece, PIECE)
+    least.rows = redis.call('XRANGE', least.key, str(least.n + 1), '+', 'COUNT', least.piece)
     least.at = 0
   end
   least.at = least.at + 1

@@ -4,6 +4,7 @@
 -- Returns  epoch, head, seconds until the next scheduled message or '', 1 if there is more to remove
 local CHANNELS, PIECE, PIECES, FORGET, CONTROL = 50, 20, 5, 86400, 60
 local more = 0
+redis.call('DEL', base .. 'ticking') -- see adopt: a full server needs this more than any other
 
 -- Messages older than the channel keeps: what stays is always a suffix, wherever the clock has been
 -- set in between. Returns when to look again, nil where nothing is kept.
