@@ -8,7 +8,6 @@ grant (the transports ask again).
 from __future__ import annotations
 
 import inspect
-import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, NamedTuple, TypeVar, overload
@@ -20,7 +19,7 @@ from .api_keys import ApiKeys
 from .errors import InvalidInput, NoCredentials, NotAllowed, NotAuthenticated
 from .origins import is_trusted
 from .settings import Settings
-from .tokens import Token, is_pattern, matches
+from .tokens import Token, Tokens, is_pattern, matches
 
 Action = Literal["subscribe", "publish"]
 Decision = bool | int | float | None
@@ -61,13 +60,13 @@ class _Rule(NamedTuple):
 class Gate:
     """Decides who subscribes, and who publishes as a client; always within a request."""
 
-    def __init__(self, settings: Settings, api_keys: ApiKeys) -> None:
-        self._settings, self._api_keys = settings, api_keys
+    def __init__(self, settings: Settings, api_keys: ApiKeys, tokens: Tokens) -> None:
+        self._settings, self._api_keys, self._tokens = settings, api_keys, tokens
         self._rules: list[_Rule] = []
 
-    def use(self, settings: Settings, api_keys: ApiKeys) -> None:
+    def use(self, settings: Settings, api_keys: ApiKeys, tokens: Tokens) -> None:
         """Go by these; what was registered stays, so that it may be before an app is there."""
-        self._settings, self._api_keys = settings, api_keys
+        self._settings, self._api_keys, self._tokens = settings, api_keys, tokens
 
     @overload
     def authorize(self, which: str) -> Callable[[_F], _F]: ...
@@ -114,7 +113,7 @@ class Gate:
         """
         key, token = self._api_keys.current(), current_token()
         user = None if token is None else token.user
-        seconds = [] if token is None else [token.left(time.time())]
+        seconds = [] if token is None else [self._tokens.left(token)]
         if key is None or not key.may_look:
             for channel in channels:
                 if not self._settings.is_public(channel):
@@ -131,7 +130,7 @@ class Gate:
         """
         key, token = self._api_keys.current(), current_token()
         if token is not None:
-            token.left(time.time())
+            self._tokens.left(token)
         if (key is None or not key.may_publish) and not (token and token.may_publish(channel)):
             self._ask(channel, "publish")
 

@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, overload
 
-from flask import Blueprint, Flask, Response, request
+from flask import Blueprint, Flask
 
 from . import api, pages, subscribe
 from .api_keys import ApiKeys
@@ -22,12 +22,13 @@ from .broker import open_broker
 from .broker.interface import Broker
 from .census import Census
 from .connection_ids import ConnectionIds
+from .cors import allow_pages
 from .errors import AtCapacity, SettingsError
 from .hub import Hub
-from .origins import is_allowed_origin
 from .outlet import Lot
 from .problem import install
 from .publish import PublishRequest, answer, parse
+from .revocations import Revocations
 from .settings import Settings, load
 from .sketch import Still
 from .tickets import Tickets
@@ -35,8 +36,6 @@ from .tokens import Tokens
 from .transports.stream import Context
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-_CORS_AGE = 600  # seconds that a browser may remember a preflight; Chromium's own limit is 7,200
-_CORS_HEADERS = "Authorization, Content-Type, If-None-Match, Last-Event-ID, Idempotency-Key"
 _DRAIN_PER_SECOND = 500  # clients that may come back a second after a drain
 _DRAIN_LONGEST = 15.0  # seconds
 
@@ -51,7 +50,7 @@ def live_pushes() -> list[Push]:
 class Running:
     """What a process that serves has open: made once per process, after any fork."""
 
-    def __init__(self, settings: Settings, gate: Gate, app: Flask) -> None:
+    def __init__(self, settings: Settings, gate: Gate, tokens: Tokens, app: Flask) -> None:
         self.pid = os.getpid()
         self.broker = open_broker(
             settings.broker_url, settings.retention, prefix=settings.key_prefix
@@ -63,11 +62,13 @@ class Running:
             raise
         self.lot = Lot(self.hub.wheel, settings.buffer, settings.buffer_total, settings.heartbeat)
         self.census = Census(self.hub, self.broker.leases)
+        self.revocations = Revocations(self.broker, self.hub, tokens)
         self.context = Context(self.hub, self.lot, settings.heartbeat, Still(app, gate))
 
     def close(self) -> None:
         """Let go of it all."""
         self.census.close()
+        self.revocations.close()
         self.hub.close()
         self.broker.close()
 
@@ -86,8 +87,9 @@ class Push:
         self._app: Flask | None = None
         self.settings = Settings()
         self.api_keys = ApiKeys(())
-        self.gate = Gate(self.settings, self.api_keys)
-        self.ids, self.tokens, self.tickets = ConnectionIds(), Tokens(self.settings), Tickets()
+        self.tokens = Tokens(self.settings)
+        self.gate = Gate(self.settings, self.api_keys, self.tokens)
+        self.ids, self.tickets = ConnectionIds(), Tickets()
         if app is not None:
             self.init_app(app)
 
@@ -104,10 +106,10 @@ class Push:
         if not self.settings.secret:
             raise SettingsError("PUSH_SECRET", None, "it, or the app's SECRET_KEY")
         self.api_keys = ApiKeys(self.settings.api_keys)
-        self.gate.use(self.settings, self.api_keys)
+        self.tokens = Tokens(self.settings)
+        self.gate.use(self.settings, self.api_keys, self.tokens)
         secrets = (self.settings.secret, *self.settings.old_secrets)
         self.ids, self.tickets = ConnectionIds(*secrets), Tickets(*secrets)
-        self.tokens = Tokens(self.settings)
         self._app = app
         app.extensions["push"] = self
         blueprint = Blueprint("push", __name__, url_prefix=self.settings.prefix)
@@ -115,7 +117,7 @@ class Push:
         subscribe.register(blueprint)
         api.register(blueprint)
         pages.register(blueprint)
-        blueprint.after_request(self._cors)
+        blueprint.after_request(lambda response: allow_pages(response, self.settings))
         app.register_blueprint(blueprint)
         _pushes.add(self)
 
@@ -186,6 +188,15 @@ class Push:
         """
         return self.tokens.make(user, channels, publish, expires, member)
 
+    def revoke(self, user: str | None = None, before: float | None = None) -> None:
+        """Let the tokens of ``user`` (None: of everybody) that were issued before then (Unix
+        seconds; None: now) count no longer, on every worker and machine, within a second.
+
+        Raises:
+            LogUnavailable: it may not have been kept; do it again.
+        """
+        self.start().revocations.revoke(user, time.time() if before is None else before)
+
     def cursor(self) -> str:
         """Return where now is: print it into a page with its data, and the page's client goes on
         from exactly there. Take it before reading the data.
@@ -223,7 +234,7 @@ class Push:
             running = self._running
             if running is None or running.pid != os.getpid():
                 assert self._app is not None, "Push() has no app yet: call init_app(app)"
-                running = self._running = Running(self.settings, self.gate, self._app)
+                running = self._running = Running(self.settings, self.gate, self.tokens, self._app)
         return running
 
     def close(self) -> None:
@@ -274,25 +285,3 @@ class Push:
         """Bytes that clients have still to take."""
         running = self._running
         return running.lot.unsent if running is not None and running.pid == os.getpid() else 0
-
-    # -- answers -------------------------------------------------------------------------------
-
-    def _cors(self, response: Response) -> Response:
-        """Let pages of allowed origins read; never credentials with "*"."""
-        origin = request.headers.get("Origin")
-        if origin is None or not is_allowed_origin(origin, self.settings):
-            return response
-        headers = response.headers
-        if origin.lower() in self.settings.allowed_origins:
-            headers["Access-Control-Allow-Origin"] = origin
-            headers["Access-Control-Allow-Credentials"] = "true"
-        else:
-            headers["Access-Control-Allow-Origin"] = "*"
-        headers["Access-Control-Expose-Headers"] = "ETag, Retry-After"
-        headers["Cross-Origin-Resource-Policy"] = "cross-origin"
-        headers.add("Vary", "Origin")
-        if request.method == "OPTIONS":
-            headers["Access-Control-Allow-Methods"] = "GET, POST, DELETE"
-            headers["Access-Control-Allow-Headers"] = _CORS_HEADERS
-            headers["Access-Control-Max-Age"] = str(_CORS_AGE)
-        return response

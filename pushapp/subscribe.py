@@ -74,6 +74,7 @@ def longpoll_view() -> Response:
     berth = _berth()
     hold = wanted.hold if grant.seconds is None else min(wanted.hold, grant.seconds)
     waiting = LongPoll(push.hub, push.lot, wanted, connection, parks=berth is not None)
+    waiting.user = grant.user
     waiting.begin(hold)
     if waiting.answered is not None:
         return poll.response(waiting.answered, wanted)

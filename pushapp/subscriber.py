@@ -16,13 +16,14 @@ class Subscriber:
     None of these methods may block or raise.
     """
 
-    __slots__ = ("channels", "live", "n", "slot")
+    __slots__ = ("channels", "live", "n", "slot", "user")
 
     def __init__(self, channels: tuple[str, ...]) -> None:
         self.channels = channels
         self.live = False  # the hub hands out to it
         self.n = -1  # it has everything of its channels up to here, in the hub's epoch
         self.slot = -1  # the wheel's
+        self.user: str | None = None  # by its token
 
     def deliver(self, bundle: Bundle) -> None:
         """Take what is new."""
@@ -38,6 +39,10 @@ class Subscriber:
 
     def drain(self, after: float) -> None:
         """Let the client go; it shall come back after ``after`` seconds."""
+        raise NotImplementedError
+
+    def ask_again(self) -> None:
+        """Find out whether the client still may listen."""
         raise NotImplementedError
 
     def abandon(self) -> None:

@@ -54,7 +54,10 @@ class Tickets:
         content = (
             secrets.token_urlsafe(12),
             now + seconds,
-            (token.user, token.expires, token.channels, token.publish, token.member),
+            (
+                *(token.user, token.expires, token.channels, token.publish),
+                *(token.member, token.issued),
+            ),
             token.digest.hex(),
         )
         text = self._serializer.dumps(content)
@@ -68,7 +71,7 @@ class Tickets:
             LogUnavailable: whether it has been used cannot be told now.
         """
         try:
-            nonce, ends, (user, expires, channels, publish, member), digest = (
+            nonce, ends, (user, expires, channels, publish, member, issued), digest = (
                 self._serializer.loads(text)
             )
         except (BadData, UnicodeError):
@@ -77,4 +80,6 @@ class Tickets:
             raise NotAuthenticated(f"the ticket is over: it holds for {HOLDS:g} s")
         if not leases.claim(f"ticket:{nonce}", _CLAIM):
             raise NotAuthenticated("the ticket has been used: each is good once")
-        return Token(user, expires, tuple(channels), tuple(publish), member, bytes.fromhex(digest))
+        return Token(
+            user, expires, tuple(channels), tuple(publish), member, issued, bytes.fromhex(digest)
+        )

@@ -50,6 +50,7 @@ class Token:
     channels: tuple[str, ...] = ()  # patterns to read
     publish: tuple[str, ...] = ()  # patterns to write
     member: Any = None  # what others may know of this user; any JSON
+    issued: float = 0.0  # Unix seconds; 0: it does not say
     digest: bytes = field(default=b"", repr=False)  # of its text
 
     def may_read(self, channel: str) -> bool:
@@ -81,6 +82,7 @@ class Tokens:
         """Raises SettingsError: a key cannot be read."""
         self._audience, self._clock = settings.audience, clock
         self._known: OrderedDict[bytes, Token] = OrderedDict()  # by their text's digest
+        self._revoked: dict[str | None, float] = {}  # user, None for all → issued before (Unix s)
         self._keys = Keyring(settings, self._known.clear)
 
     def verify(self, text: str) -> Token:
@@ -101,14 +103,33 @@ class Tokens:
         """Return the one object for this token, if it holds.
 
         Raises:
-            TokenExpired: it held.
+            As ``left``.
         """
         token = self._known.pop(token.digest, token)
-        token.left(self._clock())
+        self.left(token)
         self._known[token.digest] = token
         if len(self._known) > _KNOWN:
             self._known.popitem(last=False)
         return token
+
+    def left(self, token: Token) -> float:
+        """Return how many seconds a token still holds.
+
+        Raises:
+            TokenExpired: it held.
+            NotAuthenticated: it was revoked.
+        """
+        if token.issued < max(self._revoked.get(None, 0.0), self._revoked.get(token.user, 0.0)):
+            raise NotAuthenticated("the token has been revoked")
+        return token.left(self._clock())
+
+    def revoke(self, user: str | None, before: float) -> bool:
+        """Let tokens of ``user`` (None: of all) that were issued before then (Unix seconds) count
+        no longer; False where that is so already."""
+        if before <= self._revoked.get(user, 0.0):
+            return False
+        self._revoked[user] = before
+        return True
 
     def make(
         self,
@@ -132,7 +153,7 @@ class Tokens:
         if not 0 < expires < math.inf:
             raise InvalidInput("expires", expires, "a number of seconds above 0")
         now = self._clock()
-        claims = {"sub": user, "iat": int(now), "exp": math.ceil(now + expires)}
+        claims = {"sub": user, "iat": round(now, 3), "exp": math.ceil(now + expires)}
         more = {
             "channels": list(channels),
             "publish": list(publish),
@@ -159,13 +180,23 @@ class Tokens:
         if self._audience not in (audience if isinstance(audience, list) else [audience]):
             if audience or self._audience:  # RFC 7519 section 4.1.3
                 raise NotAuthenticated("the token is for another audience (aud; PUSH_AUDIENCE)")
+        issued = claims.get("iat", 0)
+        if not _is_time(issued):
+            raise _wrong("iat", "Unix seconds")
         patterns = {}
         for name in ("channels", "publish"):
             given = claims.get(name, [])
             if not isinstance(given, list) or not all(map(is_pattern, given)):
                 raise _wrong(name, "a list of channel names, or starts and *")
             patterns[name] = tuple(map(intern, given))  # many tokens, few patterns
-        return Token(user, float(expires), **patterns, member=claims.get("member"), digest=digest)
+        return Token(
+            user,
+            float(expires),
+            **patterns,
+            member=claims.get("member"),
+            issued=float(issued),
+            digest=digest,
+        )
 
 
 def _is_user(user: object) -> TypeGuard[str]:

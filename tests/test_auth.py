@@ -23,6 +23,7 @@ from pushapp.connection_ids import ConnectionIds
 from pushapp.errors import InvalidInput, NotAllowed, NotAuthenticated
 from pushapp.origins import check_origin
 from pushapp.settings import ApiKey, Settings
+from pushapp.tokens import Tokens
 
 BOTH = ApiKey("both-key")
 READ = ApiKey("read-key", may_publish=False)
@@ -240,7 +241,7 @@ def test_a_port_belongs_to_the_origin(asking: Asking) -> None:
 
 @pytest.fixture
 def gate() -> Gate:
-    return Gate(Settings(), KEYS)
+    return Gate(Settings(), KEYS, Tokens(Settings()))
 
 
 def test_public_channels_need_nothing_and_for_good(asking: Asking, gate: Gate) -> None:
@@ -445,7 +446,7 @@ def test_methods_and_defaults_are_counted_rightly(asking: Asking, gate: Gate) ->
 def test_what_was_registered_before_there_was_an_app_stays(asking: Asking, gate: Gate) -> None:
     """``push = Push()``, ``@push.authorize``, and only then ``init_app``."""
     gate.authorize(lambda channel: True)
-    gate.use(Settings(public_namespaces=frozenset({"open"})), ApiKeys(()))
+    gate.use(Settings(public_namespaces=frozenset({"open"})), ApiKeys(()), Tokens(Settings()))
     with asking():
         assert gate.may_subscribe(["open:a"]).seconds is None
         assert gate.may_subscribe(["public:a"]).seconds == 60

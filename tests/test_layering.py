@@ -20,6 +20,7 @@ LAYERS = [
     {"outlet"},
     {"parking", "waiter", "handover", "lifting", "background"},
     {"keyring", "tokens", "tickets", "api_keys", "connection_ids", "origins", "auth"},
+    {"cors", "revocations"},
     {"problem", "publish", "limits", "body", "current"},
     {"transports"},
     {"credentials", "sketch", "census", "subscribe", "api", "pages"},

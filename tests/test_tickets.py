@@ -24,7 +24,7 @@ from .server import SECRET
 from .test_tokens import OTHER, known, refused
 
 NOW = 1_800_000_000.0
-ANN = Token("ann", NOW + 3600, ("room:*",), ("room:1",), {"name": "Ann"}, b"digest")
+ANN = Token("ann", NOW + 3600, ("room:*",), ("room:1",), {"name": "Ann"}, NOW, b"digest")
 
 
 class Clock:

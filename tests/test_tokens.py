@@ -179,6 +179,26 @@ def test_not_all_tokens_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(tokens._known) == 2
 
 
+def test_what_was_issued_before_a_revocation_counts_no_longer() -> None:
+    """Of one user, or of all; seen anew or known already. What is issued later counts."""
+    now = [1000.0]
+    tokens = Tokens(Settings(secret=SECRET), clock=lambda: now[0])
+    ann, bob = (tokens.make(user, [], [], 60, None) for user in ("ann", "bob"))
+    silent = by_hand(HS256, {"sub": "ann", "exp": 1060}, SECRET.encode())
+    held = [tokens.verify(text) for text in (ann, bob, silent)]
+    assert tokens.revoke("ann", 1000.5) and not tokens.revoke("ann", 1000.2)
+    assert "revoked" in refused(ann, tokens) and "revoked" in refused(silent, tokens)
+    assert tokens.verify(bob) is held[1]
+    with pytest.raises(NotAuthenticated):
+        tokens.left(held[0])
+    now[0] = 1000.6
+    later = tokens.make("ann", [], [], 60, None)
+    assert tokens.verify(later).user == "ann"
+    assert tokens.revoke(None, 1000.7)
+    for text in (bob, later):
+        assert "revoked" in refused(text, tokens)
+
+
 # Whose signature counts
 
 

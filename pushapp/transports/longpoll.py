@@ -93,6 +93,10 @@ class LongPoll(Subscriber):
         if self.live:  # else ``begin`` is still reading, and answers with what it has read
             self._finish(Answer(self._id, self.hub.position_of(self), reconnect=after))
 
+    def ask_again(self) -> None:
+        if self.live:  # its next request is asked
+            self.on_due()
+
     def abandon(self) -> None:
         if self._socket is not None:
             self._socket.close()

@@ -64,6 +64,7 @@ class Stream(Subscriber):
         self.id = connection_id
         self.outlet: Outlet | None = None
         self._sketch = sketch  # of the request, to ask again whether it still may
+        self.user = None if grant is None else grant.user
         self._ask_at = math.inf if grant is None else _later(grant)
 
     # -- framing, which each transport has its own of ---------------------------------------------
@@ -182,7 +183,7 @@ class Stream(Subscriber):
         now = time.monotonic()
         if now >= self._ask_at:
             self._ask_at = math.inf
-            spawn(self._ask_again)
+            self.ask_again()
         if self.live:  # else a backlog is on its way, and the cursor is the last message's
             self.write(self.named("heartbeat", "", str(self.context.hub.position_of(self))))
         if self.outlet is None or self.outlet.closed:
@@ -245,9 +246,12 @@ class Stream(Subscriber):
         if self.outlet is not None and not self.outlet.closed:
             self.context.hub.wheel.set(self, self._next_due())
 
+    def ask_again(self) -> None:
+        spawn(self._ask_again)
+
     def renew(self, sketch: Mapping[str, object], grant: Grant) -> None:
         """Go by ``grant`` from here on; ``sketch`` is what it was given for."""
-        self._sketch, self._ask_at = sketch, math.inf
+        self._sketch, self._ask_at, self.user = sketch, math.inf, grant.user
         self.ask_by(grant)
 
     def _ask_again(self) -> None:

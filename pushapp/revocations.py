@@ -1,0 +1,87 @@
+"""Tokens that count no longer, before their end, on every worker and machine.
+
+What belongs here: keeping that, telling the others, and hearing it. What does not: what a token is
+(``tokens``), and how its client is told (``transports``).
+
+Kept in the log for as long as tokens may live, so that a worker that starts later knows it, too;
+told as an order, so that those who run hear of it within a second.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+
+from .broker.interface import Broker
+from .errors import LogUnavailable
+from .hub import Hub
+from .tokens import Tokens
+
+KEPT = 366 * 86400.0  # seconds
+PERIOD = 1.0  # seconds between looks
+_ALL = 60.0  # seconds between looks at everything: an order may have been missed
+_AGAIN = 6.0  # seconds; one who was let in just before may begin to wait so much later
+_KEY = "revoked"  # of the leases, and of the order
+
+log = logging.getLogger(__name__)
+
+
+class Revocations:
+    """Lets tokens count no longer; asks again about whoever listens by one."""
+
+    def __init__(self, broker: Broker, hub: Hub, tokens: Tokens) -> None:
+        self._broker, self._hub, self._tokens = broker, hub, tokens
+        self._again: list[tuple[float, str | None]] = []  # monotonic seconds, whose
+        self._closed = threading.Event()
+        self._loop = threading.Thread(target=self._run, name="pushapp-revocations", daemon=True)
+        self._loop.start()
+
+    def revoke(self, user: str | None, before: float) -> None:
+        """See ``tokens.Tokens.revoke``.
+
+        Raises:
+            LogUnavailable: it may not have been kept; do it again.
+        """
+        whose = "" if user is None else f"={user}"
+        self._broker.leases.renew(f"revoked{whose}", {_KEY: json.dumps([user, before])}, KEPT)
+        self._broker.control.tell({_KEY: [user, before]})
+        self._hear(user, before)
+
+    def _run(self) -> None:
+        looked = -_ALL
+        while True:
+            now = time.monotonic()
+            try:
+                while self._again and self._again[0][0] <= now:
+                    self._ask_again(self._again.pop(0)[1])
+                if now - looked > _ALL:
+                    for kept in self._broker.leases.read(_KEY).values():
+                        self._hear(*json.loads(kept))
+                    looked = now
+                for order in self._broker.control.orders():
+                    if _KEY in order:
+                        self._hear(*order[_KEY])  # type: ignore[misc]
+            except LogUnavailable as error:
+                log.debug("revocations have to wait: %s", error)  # the listener says it aloud
+            except Exception:
+                log.exception("hearing of revocations failed; trying again")
+            if self._closed.wait(PERIOD):
+                return
+
+    def _hear(self, user: str | None, before: float) -> None:
+        if self._tokens.revoke(user, before):
+            self._ask_again(user)
+            self._again.append((time.monotonic() + _AGAIN, user))
+
+    def _ask_again(self, user: str | None) -> None:
+        for subscriber in self._hub.subscribers():
+            if subscriber.user is not None and user in (None, subscriber.user):
+                with self._hub.lock:
+                    subscriber.ask_again()
+
+    def close(self) -> None:
+        """Hear no more; idempotent."""
+        self._closed.set()
+        self._loop.join(timeout=5)

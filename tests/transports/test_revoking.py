@@ -1,0 +1,141 @@
+"""Tokens that are revoked while their clients listen.
+
+What belongs here: what comes of it on each transport. What does not: which tokens count
+(``test_tokens`` of the whole).
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+
+import jwt
+import pytest
+
+from pushapp import create_app
+from pushapp.errors import NotAuthenticated
+from pushapp.extension import Push
+
+from ..clients import Refused
+from ..jwts import claims, token
+from ..server import API_KEY, SECRET, Server, until
+from ..wire import Wire, request
+from .conftest import Connect
+from .test_tokens import bearer, ticket, until_refused
+from .waiting import ask, wait_for_subscribers
+
+Processes = Callable[[], Push]
+
+
+@pytest.fixture
+def process(server: Server) -> Iterator[Processes]:
+    """Begin something else on the server's log, as a worker of another machine does."""
+    begun: list[Push] = []
+
+    def begin() -> Push:
+        log = {
+            n: v for n, v in server.environ.items() if n in ("PUSH_BROKER_URL", "PUSH_KEY_PREFIX")
+        }
+        app = create_app(PUSH_API_KEYS=API_KEY, PUSH_SECRET=SECRET, **log)
+        begun.append(app.extensions["push"])
+        begun[-1].start()
+        return begun[-1]
+
+    yield begin
+    for push in begun:
+        push.close()
+
+
+@pytest.fixture
+def elsewhere(process: Processes) -> Push:
+    """Another process on the same log, which revokes."""
+    return process()
+
+
+@pytest.fixture
+def user() -> str:
+    """One whom no other test knows."""
+    return uuid.uuid4().hex
+
+
+def issued(user: str, *channels: str, at: float | None = None) -> str:
+    when = time.time() if at is None else at
+    return jwt.encode(claims(user, 60, channels=channels, iat=when), SECRET, "HS256")
+
+
+def test_a_revoked_token_ends_while_its_client_waits(
+    subscribe: Connect, server: Server, elsewhere: Push, transport: str, user: str
+) -> None:
+    """401 for a poll that comes again, an error and 1008 for a stream; others are left alone."""
+    room = f"room:{user}"
+    client = subscribe([room], headers=bearer(issued(user, room)))
+    other = subscribe([room], headers=bearer(token(room)))
+    server.publish(room, "before")
+    assert client.data() == other.data() == ["before"]
+    elsewhere.revoke(user)
+    end = until_refused(client)
+    assert end.status == 401 and "revoked" in end.detail
+    assert end.code == (1008 if transport == "websocket" else None)
+    server.publish(room, "after")
+    assert other.data() == ["after"]
+
+
+def test_a_revoked_token_opens_nothing_on_any_worker(
+    server: Server, connect: Connect, elsewhere: Push, user: str
+) -> None:
+    """Nor a ticket for it; what was issued since does."""
+    old = issued(user)
+    spent = ticket(server, old)
+    watch = connect("websocket", server, [f"user:{user}"], headers=bearer(old))
+    elsewhere.revoke(user)
+    until_refused(watch)
+    since = issued(user, at=time.time() + 1)
+    for pid in server.workers():
+        with server.only(pid):
+            wait_until_refused(server, old)
+            assert server.ask("GET", "/push/poll?channels=public:a", bearer(since)).status == 200
+    with pytest.raises(Refused) as refused:
+        connect("sse", server, [f"user:{user}"], ticket=spent)
+    assert refused.value.status == 401
+
+
+def wait_until_refused(server: Server, text: str) -> None:
+    """Wait until the worker that answers has heard of it."""
+
+    def refused() -> bool:
+        return server.ask("GET", "/push/poll?channels=public:a", bearer(text)).status == 401
+
+    until(refused, "the worker has heard of it")
+
+
+def test_a_waiting_long_poll_is_answered_when_its_token_is_revoked(
+    server: Server, elsewhere: Push, user: str
+) -> None:
+    """Soon, and not after the 55 seconds that it wanted to wait; then 401."""
+    wire, headers, room = Wire(server.port), bearer(issued(user)), f"user:{user}"
+    cursor = ask(wire, "/push/poll", room, headers).json["cursor"]
+    target = f"/push/longpoll?channels={room}&cursor={cursor}&timeout=55"
+    wire.send(request("GET", target, headers))
+    wait_for_subscribers(server, room, 1)
+    elsewhere.revoke(user)
+    reply = wire.reply()
+    assert reply.status == 200 and reply.json["messages"] == []
+    assert wire.ask("GET", target, headers).status == 401
+    wire.close()
+
+
+def test_a_worker_that_starts_later_knows_what_was_revoked(
+    process: Processes, elsewhere: Push, user: str
+) -> None:
+    """Nobody tells it: it is kept in the log."""
+    elsewhere.revoke(user)
+    tokens, text = process().tokens, issued(user, at=time.time() - 5)
+
+    def refused() -> bool:
+        try:
+            return not tokens.verify(text)
+        except NotAuthenticated:
+            return True
+
+    until(refused, "it has read it")
