@@ -264,6 +264,7 @@ NETWORKS = (
         trouble=_move,
         lasts=lambda form: 4.0,
         never=frozenset({"sse", "longpoll", "poll"}),
+        alone=False,
     ),
     Network(
         26,

@@ -59,7 +59,11 @@ def _tables(found: dict[tuple[str, int], Result]) -> str:
             "### Each transport alone, in the short form",
             _table(
                 ("", "network", *TRANSPORTS),
-                (_alone(network, found) for network in NETWORKS if network.tabs == 1),
+                (
+                    _alone(network, found)
+                    for network in NETWORKS
+                    if network.alone and network.tabs == 1
+                ),
             ),
         )
     )

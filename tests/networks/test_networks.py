@@ -26,7 +26,7 @@ def rows() -> list[Row]:
         (Form(False, OWN_JQUERY, transport), network)
         for network in NETWORKS
         for transport in TRANSPORTS
-        if network.tabs == 1 and transport not in network.never
+        if network.alone and network.tabs == 1 and transport not in network.never
     ]
     return found
 

@@ -110,6 +110,7 @@ class Network:
     channel: str = _CHANNEL
     never: frozenset[str] = frozenset()  # transports that cannot work here
     loses: bool = False  # more than the server keeps
+    alone: bool = True  # one transport, too, is enough here
 
 
 @dataclass
