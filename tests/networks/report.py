@@ -51,12 +51,12 @@ def _tables(found: dict[tuple[str, int], Result]) -> str:
                 ),
                 (_row(network, found[_FULL, network.number]) for network in NETWORKS),
             ),
-            "### The short form with other jQuerys, and with none",
+            "### With other jQuerys, and with none: 40 messages, times scaled down",
             _table(
-                ("jQuery", "networks", "all kept", "slowest first message, s", "lost", "twice"),
+                ("jQuery", "networks", "promise kept", "first, s, at most", "lost", "twice"),
                 (_summary(version, found) for version in OTHERS),
             ),
-            "### Each transport alone, in the short form",
+            "### Each transport alone, likewise: first / slowest, s; – where it cannot work",
             _table(
                 ("", "network", *TRANSPORTS),
                 (
