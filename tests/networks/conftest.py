@@ -14,7 +14,7 @@ from .matrix import Matrix, Row
 from .report import write_report
 from .visit import NO_JQUERY, OWN_JQUERY
 
-_WIDTH = int(os.environ.get("NETWORKS_WIDTH", "4"))  # visits at once
+_WIDTH = int(os.environ.get("NETWORKS_WIDTH", "5"))  # visits at once
 
 
 @pytest.fixture(scope="session")
