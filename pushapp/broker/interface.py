@@ -105,11 +105,11 @@ class Follower(Protocol):
     def next(self, timeout: float) -> Page:
         """Wait until there may be something new, at most ``timeout`` seconds; return what there is.
 
-        All of the watched channels after ``position`` in id order, at most a page (with ``more``
-        the next call returns at once). Afterwards ``position`` is ``page.cursor``. A wake-up that
-        got lost, alone or with its connection, delays this by a second or a few. A hole (the
-        worker slept until messages had been trimmed) or an epoch that ended is told in ``lost``;
-        what is kept still comes.
+        All of the watched channels after ``position`` in id order, at most a page, or a few where
+        very many channels have news at once (with ``more`` the next call returns at once).
+        Afterwards ``position`` is ``page.cursor``. A wake-up that got lost, alone or with its
+        connection, delays this by a second or a few. A hole (the worker slept until messages had
+        been trimmed) or an epoch that ended is told in ``lost``; what is kept still comes.
 
         Raises:
             LogUnavailable: the log did not answer; ``position`` is as it was.

@@ -43,6 +43,7 @@ class LogMachine(RuleBasedStateMachine):
         self.retained: dict[str, int | None] = dict.fromkeys(CHANNELS)
         self.scheduled: list[tuple[float, int, str]] = []  # when, place in the schedule, channel
         self.places = 0
+        self.told: dict[str, int] = {}  # up to where the follower has told of a loss
         self.floor = 0
 
     def open(self) -> Broker:
@@ -146,7 +147,11 @@ class LogMachine(RuleBasedStateMachine):
         self.sweep(1)  # a follower does so from time to time
         behind = self.follower.position.n
         if behind < self.heads[-1].n:
-            self.check(self.follower.next(0), CHANNELS, behind)
+            page = self.follower.next(0)
+            self.check(page, CHANNELS, behind, self.told)
+            for loss in page.lost:
+                last = max(self.all[loss.channel], default=0)
+                self.told[loss.channel] = cursor(loss.before).n - 1 if loss.before else last
 
     def due(self) -> bool:
         return any(at <= self.clock.now for at, _, _ in self.scheduled)
@@ -154,14 +159,16 @@ class LogMachine(RuleBasedStateMachine):
     def after(self, of: Any, n: int) -> list[int]:
         return sorted(m for channel in of for m, _ in self.kept[channel] if m > n)
 
-    def check(self, page: Page, of: Any, after: int) -> None:
-        """What is kept comes; what does not is told; nobody is told of a loss without cause."""
+    def check(self, page: Page, of: Any, after: int, told: dict[str, int] | None = None) -> None:
+        """What is kept comes; what does not is told; nobody is told of a loss without cause.
+        ``told``: up to where an earlier page has said so, of each channel."""
         bound = page.cursor.n
         assert [m.n for m in page.messages] == [n for n in self.after(of, after) if n <= bound]
         lost = {loss.channel for loss in page.lost}
         for channel in of:
             kept = {n for n, _ in self.kept[channel]}
-            missing = any(n > after and n not in kept for n in self.all[channel])
+            known = max(after, (told or {}).get(channel, 0))
+            missing = any(n > known and n not in kept for n in self.all[channel])
             if missing:
                 assert channel in lost
             elif after >= self.floor:

@@ -50,6 +50,7 @@ class RedisFollower:
         self._heard: Cursor | None = None
         self._next_look = 0.0
         self._next_due: float | None = None
+        self._overdue = False  # what is due could not be published
         self._checks: Iterator[str] = iter(())
         self._told: dict[str, object] = {}  # losses that are still ahead: channel → how far
         self._closed = False
@@ -125,11 +126,16 @@ class RedisFollower:
     # -- following -------------------------------------------------------------------------------
 
     def next(self, timeout: float) -> Page:
-        start = self.position
-        self._chores()
+        start, trouble = self.position, None
+        try:
+            self._chores()
+        except LogUnavailable as error:  # what can be read is not held back by what cannot be done
+            trouble = error
         page = self._move()
         if page.cursor != start or self._closed:
             return page
+        if trouble is not None:
+            raise trouble
         self._ear.wait_until_it_hears(min(timeout, 2 * LOOK))
         self._bell.wait(max(0.0, min(timeout, self._until_chores())))
         self._bell.clear()
@@ -158,8 +164,11 @@ class RedisFollower:
         try:
             due = self._fire()
         except LogUnavailable as error:  # full, or too slow: what was published has to go on
-            log.error("what is due cannot be published: %s", error)
+            if not self._overdue:
+                log.error("what is due cannot be published: %s", error)
+            self._overdue = True
         else:
+            self._overdue = False
             self._next_due = None if due is None else now + due
 
     def _let_go(self, now: float) -> None:
@@ -242,9 +251,6 @@ class RedisFollower:
                 cursor, more = page.cursor, True
         messages = [message for message in messages if message.n <= cursor.n]
         messages.sort(key=_number)
-        if len(messages) > PAGE_MESSAGES:
-            del messages[PAGE_MESSAGES:]
-            cursor, more = Cursor(heard.epoch, messages[-1].n), True
         return Page(cursor, messages, more, lost), lasts
 
     def close(self) -> None:

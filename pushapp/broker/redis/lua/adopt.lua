@@ -15,7 +15,7 @@ local function named(section, name)
 end
 -- A script that has written something is not refused for memory any more: a full server has to be
 -- adopted, or nobody could make room.
-redis.call('DEL', base .. 'adopting')
+local function make_sure() redis.call('DEL', base .. 'adopting') end
 -- Who may append and not wake the others would leave half of an append behind.
 redis.call('PUBLISH', ARGV[4] .. '!adopted', '')
 
@@ -27,6 +27,7 @@ if not epoch then
   for _, name in ipairs(redis.call('ZRANGE', base .. 'names', 0, -1)) do
     head = math.max(head, tonumber(redis.call('HGET', base .. 'c:' .. name, 'last') or 0))
   end
+  make_sure()
   redis.call('HSET', meta, 'epoch', epoch, 'head', str(head), 'floor', str(head), 'server', server)
   redis.call('DEL', base .. 'gaps', base .. 'control')
   if ARGV[2] ~= '' then redis.call('SADD', base .. 'ended', ARGV[2]) end
@@ -34,6 +35,7 @@ if not epoch then
 end
 
 if redis.call('HGET', meta, 'server') ~= server then
+  make_sure()
   local high = math.max(head, math.floor(now * 1000000)) + tonumber(ARGV[6])
   redis.call('HSET', meta, 'head', str(high), 'server', server)
   redis.call('ZADD', base .. 'gaps', str(head), str(head) .. ' ' .. str(high))
@@ -48,6 +50,7 @@ elseif ARGV[2] ~= '' then
   lost = redis.call('SISMEMBER', base .. 'ended', ARGV[2]) == 0
 end
 if lost then
+  make_sure()
   redis.call('SADD', base .. 'ended', epoch, ARGV[2])
   epoch = ARGV[5]
   redis.call('HSET', meta, 'epoch', epoch)

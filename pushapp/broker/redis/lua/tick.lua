@@ -4,7 +4,10 @@
 -- Returns  epoch, head, seconds until the next scheduled message or '', 1 if there is more to remove
 local CHANNELS, PIECE, PIECES, FORGET, CONTROL = 50, 20, 5, 86400, 60
 local more = 0
-redis.call('DEL', base .. 'ticking') -- see adopt: a full server needs this more than any other
+-- First: a server that takes no writes can still be followed.
+if ARGV[5] ~= '' then
+  redis.call('PUBLISH', ARGV[4] .. ARGV[5], epoch .. '.' .. str(head))
+end
 
 -- Messages older than the channel keeps: what stays is always a suffix, wherever the clock has been
 -- set in between. Returns when to look again, nil where nothing is kept.
@@ -68,8 +71,5 @@ for _, order in ipairs(redis.call('XRANGE', base .. 'control', '-', '+', 'COUNT'
   redis.call('XDEL', base .. 'control', order[1])
 end
 
-if ARGV[5] ~= '' then
-  redis.call('PUBLISH', ARGV[4] .. ARGV[5], epoch .. '.' .. str(head))
-end
 local due = redis.call('ZRANGE', base .. 'due', 0, 0, 'WITHSCORES')
 return {epoch, str(head), due[2] and exact(tonumber(due[2]) - now) or '', more}
