@@ -709,6 +709,10 @@
           if (reply.ok) { return; }
           if (FINAL_STATUS[reply.error.status]) {
             client.refused(reply.error, added);
+            if (isOpen()) {
+              link.channels = without(link.channels, added);
+              change();
+            }
           } else if (isOpen()) {
             failed(link, reply.error); // the next one has the new channels
           }
@@ -875,6 +879,15 @@
         return Object.keys(members).reduce(function (all, member) {
           return all.concat(without(members[member], all));
         }, []);
+      },
+      // Whoever wants one of these channels is on their own; tells whether there was one.
+      dismiss: function (channels) {
+        return Object.keys(members).filter(function (member) {
+          if (without(members[member], channels).length === members[member].length) { return false; }
+          delete members[member];
+          say('gone', {to: member});
+          return true;
+        }).length;
       },
       isEmpty: function () { return !Object.keys(members).length; },
       stop: function () {
@@ -1310,10 +1323,7 @@
     }
 
     function refused(error, added) {
-      if (role === 'leader' && !tabs.isEmpty()) {
-        tell('gone');
-        return client.gone();
-      }
+      if (role === 'leader' && tabs.dismiss(added)) { return; }
       push.channels = without(push.channels, added);
       emit('error', error);
     }

@@ -248,8 +248,11 @@ def test_works_at_once_where_streams_are_swallowed(
     tab = open_tab(server)
     swallow_streams(tab)
     tab.listen("ladder", [channel], transports=LADDER)
+    tab.do("ladder", "push.on('open', () => { client.then = push.inspect().ladder; })")
     tab.wait_open("ladder")
     assert tab.do("ladder", "return push.transport") == "longpoll"
+    failed = tab.do("ladder", "return client.then.map(step => step.failed)")
+    assert failed == [None] * len(LADDER)  # it did not wait for those above to fail
     server.publish(channel, "through")
     assert tab.hear("ladder", "through") == ["through"]
     tab.wait("ladder", "push.inspect().ladder.filter(s => s.failed === 'silent').length === 2")

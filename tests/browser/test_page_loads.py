@@ -84,6 +84,31 @@ def test_ten_page_loads_miss_nothing_and_repeat_nothing(
         assert tab.said(NAME, "lost") == []
 
 
+def test_a_cursor_that_went_back_repeats_nothing(
+    server: Server, open_tab: OpenTab, channel: str
+) -> None:
+    """The last cursor handed out may be an older one, as while channels are added: ids tell."""
+    tab = open_tab(server)
+    listen(tab, channel)
+    tab.wait_open(NAME)
+    before = tab.do(NAME, "return push.cursor")
+    server.publish(channel, 1)
+    tab.hear(NAME, 1)
+    tab.load()
+    tab.page.evaluate(
+        """before => {
+          for (const [key, text] of Object.entries(sessionStorage)) {
+            sessionStorage.setItem(key, JSON.stringify({...JSON.parse(text), cursor: before}));
+          }
+        }""",
+        before,
+    )
+    listen(tab, channel)
+    server.publish(channel, 2)
+    assert tab.hear(NAME, 2) == [2]
+    assert tab.stats(NAME)["duplicates"] == 1
+
+
 def test_leaving_in_a_hurry_and_coming_back(
     server: Server, open_tab: OpenTab, channel: str
 ) -> None:

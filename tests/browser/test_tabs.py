@@ -150,7 +150,8 @@ def test_one_tab_without_a_right_is_its_own_affair(
     server.publish(channel, "on")
     for tab in tabs[:2]:
         assert tab.hear(NAME, "on") == ["on"]
-        assert tab.said(NAME, "close") == []
+        assert (tab.said(NAME, "state"), tab.said(NAME, "error")) == ([1], [])
+    assert sorted(role(tab) for tab in tabs[:2]) == ["follower", "leader"]
 
 
 def test_without_locks_the_third_tab_polls(
