@@ -294,11 +294,12 @@
 
   // ---- A line to the server: it picks the transport, notices when one is dead, and comes back.
   //
-  // At most two links are open: the one that carries, and one on trial, better than that. At its
-  // welcome the trial takes over, from the same cursor; what both have brought is dropped by id.
+  // At most two links are open: the one that carries, and one on trial, better than that. With the
+  // first frame after its welcome the trial takes over, from the same cursor; what both have brought is
+  // dropped by id.
   //
-  // The client that owns the line answers `wants` (channels, cursor) and hears of `frame`, `up`,
-  // `down`, `error`, `end` and `note`.
+  // The client that owns the line answers `wants` (channels, cursor), `isAlone` and `isRunning`, and
+  // hears of `frame`, `up`, `down`, `refused`, `end` and `note`.
 
   function Line(options, stats, client) {
     var memory = 'push.js ladder ' + options.url;
@@ -311,7 +312,9 @@
     var replies = map(), ref = 0;
     var rests = store('localStorage', memory) || {};
     var steps = [].concat(options.transport || options.transports).map(function (name) {
-      if (!transports.hasOwnProperty(name)) { throw new Error('push.js: there is no transport ' + name); }
+      if (!transports.hasOwnProperty(name)) {
+        throw new Error('push.js: there is no transport ' + name);
+      }
       return copy({name: name, transport: transports[name], rest: 0, count: 0, brief: 0},
         copy({}, rests[name]));
     }).filter(function (step) { return step.transport.usable(); });
@@ -457,8 +460,11 @@
     function ask(path, data, token, wait, done) {
       var form = query(data), posts = !form || form.length > URL_MAX;
       return request(options, posts ? 'POST' : 'GET', options.url + path + (posts ? '' : '?' + form),
-        posts ? form : null, form && posts ? FORM : null, token, wait, function (error, answer, size) {
-          if (!error && data.channels && !answer.messages) { error = {status: 0, detail: 'no answer of ours'}; }
+        posts ? form : null, form && posts ? FORM : null, token, wait,
+        function (error, answer, size) {
+          if (!error && data.channels && !answer.messages) {
+            error = {status: 0, detail: 'no answer of ours'};
+          }
           done(error, answer, size);
         });
     }
@@ -534,7 +540,9 @@
       client.up(it.step.name);
       if (it !== link) { return; } // a handler of the page has closed it
       if (it.handle.send) { renew(it); }
-      if (it.step.transport.stream && String(client.wants().channels) !== String(it.channels)) { change(); }
+      if (it.step.transport.stream && String(client.wants().channels) !== String(it.channels)) {
+        change();
+      }
       settle();
     }
 
@@ -669,7 +677,8 @@
       if (!first.transport.stream) { return; }
       head = setTimeout(function () {
         var safe = steps.filter(function (step) {
-          return step.index > first.index && !step.transport.stream && !(step.transport.slot && crowded());
+          return step.index > first.index && !step.transport.stream
+            && !(step.transport.slot && crowded());
         })[0];
         if (!link && trial && safe) { open(safe); }
       }, HEAD_START);
@@ -850,7 +859,11 @@
             return say('gone', {to: from});
           }
           // Its lock becomes free when it ends, however it ends.
-          if (!known) { locks.request(from, function () { heard({what: 'leave', from: from}); }).then(null, noop); }
+          if (!known) {
+            locks.request(from, function () {
+              heard({what: 'leave', from: from});
+            }).then(null, noop);
+          }
           client.changed();
           say('joined', copy({to: from}, client.state()));
         }
@@ -1077,7 +1090,9 @@
           return read([it]);
         } else {
           // It is missing in the log as well.
-          if (gap) { emit('lost', [{channel: channel, after: push.cursor, before: it.id, reason: 'gap'}]); }
+          if (gap) {
+            emit('lost', [{channel: channel, after: push.cursor, before: it.id, reason: 'gap'}]);
+          }
           isNew(it);
           checked[channel] = true;
           // One that outlived its ttl has moved the cursor, and is not the page's concern.
@@ -1092,16 +1107,22 @@
       moved(it.cursor || it.id);
     }
 
-    function isOld(message) {
+    // An id is EPOCH.N, and N grows; those of several epochs cannot be compared.
+    function placeOf(message) {
       var dot = message.id.lastIndexOf('.');
-      return Number(message.id.slice(dot + 1)) <= newest[message.channel + ' ' + message.id.slice(0, dot)];
+      return [message.channel + ' ' + message.id.slice(0, dot), Number(message.id.slice(dot + 1))];
+    }
+
+    function isOld(message) {
+      var at = placeOf(message);
+      return at[1] <= newest[at[0]];
     }
 
     // Remembers a message; tells whether it had not been seen.
     function isNew(message) {
-      var dot = message.id.lastIndexOf('.');
+      var at = placeOf(message);
       if (isOld(message)) { return false; }
-      newest[message.channel + ' ' + message.id.slice(0, dot)] = Number(message.id.slice(dot + 1));
+      newest[at[0]] = at[1];
       last[message.channel] = message.id;
       return true;
     }
@@ -1372,7 +1393,9 @@
     return push;
   }
 
-  root.Push = {connect: connect, VERSION: VERSION, STATES: ['CONNECTING', 'OPEN', 'CLOSING', 'CLOSED']};
+  root.Push = {
+    connect: connect, VERSION: VERSION, STATES: ['CONNECTING', 'OPEN', 'CLOSING', 'CLOSED']
+  };
   if ($) {
     $.push = connect;
     $.push.STATES = root.Push.STATES;
