@@ -5,16 +5,20 @@ Where the brokers are of each kind in turn, ``kinds`` says what that means.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from pushapp.broker.interface import Broker
+from pushapp.broker.redis import RedisBroker
 
 from ..valkey import Valkey
 from .kinds import KINDS, Kind
-from .tools import Clock
+from .tools import Clock, retention
+
+Open = Callable[..., RedisBroker]
 
 
 @pytest.fixture
@@ -79,3 +83,39 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def url(path: Path) -> str:
     return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def prefix(valkey: Valkey) -> Iterator[str]:
+    """An app of its own on the server that the tests share."""
+    prefix = f"test-{uuid.uuid4().hex}"
+    yield prefix
+    valkey.forget(prefix)
+
+
+@pytest.fixture
+def open_one(valkey: Valkey, prefix: str) -> Iterator[Open]:
+    """Open brokers, by default on that app's log."""
+    brokers: list[RedisBroker] = []
+
+    def open_one(url: str = valkey.url, **options: object) -> RedisBroker:
+        brokers.append(RedisBroker(url, retention, **{"prefix": prefix, **options}))  # type: ignore[arg-type]
+        return brokers[-1]
+
+    yield open_one
+    for broker in brokers:
+        broker.close()
+
+
+@pytest.fixture
+def make_valkey(tmp_path: Path) -> Iterator[Callable[..., Valkey]]:
+    """Start servers with a config of their own."""
+    servers: list[Valkey] = []
+
+    def make(**config: object) -> Valkey:
+        servers.append(Valkey(tmp_path / f"server{len(servers)}", **config))  # type: ignore[arg-type]
+        return servers[-1].start()
+
+    yield make
+    for server in servers:
+        server.stop()

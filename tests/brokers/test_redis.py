@@ -5,9 +5,8 @@ from __future__ import annotations
 import select
 import socket
 import threading
-import uuid
+import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -19,6 +18,7 @@ from pushapp.message import Draft
 
 from ..server import free_port, until
 from ..valkey import Valkey
+from .conftest import Open
 from .tools import (
     DAY,
     TIMEOUT,
@@ -36,44 +36,6 @@ from .tools import (
     together,
     told,
 )
-
-Open = Callable[..., RedisBroker]
-
-
-@pytest.fixture
-def prefix(valkey: Valkey) -> Iterator[str]:
-    """An app of its own on the server that the tests share."""
-    prefix = f"test-{uuid.uuid4().hex}"
-    yield prefix
-    valkey.forget(prefix)
-
-
-@pytest.fixture
-def open_one(valkey: Valkey, prefix: str) -> Iterator[Open]:
-    """Open brokers, by default on that app's log."""
-    brokers: list[RedisBroker] = []
-
-    def open_one(url: str = valkey.url, **options: object) -> RedisBroker:
-        brokers.append(RedisBroker(url, retention, **{"prefix": prefix, **options}))  # type: ignore[arg-type]
-        return brokers[-1]
-
-    yield open_one
-    for broker in brokers:
-        broker.close()
-
-
-@pytest.fixture
-def make_valkey(tmp_path: Path) -> Iterator[Callable[..., Valkey]]:
-    """Start servers with a config of their own."""
-    servers: list[Valkey] = []
-
-    def make(**config: object) -> Valkey:
-        servers.append(Valkey(tmp_path / f"server{len(servers)}", **config))  # type: ignore[arg-type]
-        return servers[-1].start()
-
-    yield make
-    for server in servers:
-        server.stop()
 
 
 def own(valkey: Valkey, prefix: str) -> list[dict[str, str]]:
@@ -421,6 +383,14 @@ def test_an_order_whose_answer_is_lost_is_told_once(thief: Thief, robbed: RedisB
     robbed.control.tell({"n": 1})
     assert thief.cuts == 1
     assert robbed.control.orders() == [{"n": 1}]
+
+
+def test_a_cancel_whose_answer_is_lost_is_still_true(thief: Thief, robbed: RedisBroker) -> None:
+    (receipt,) = robbed.log.append([Draft(A, "1", at=time.time() + 1000)])
+    thief.word = now(robbed).epoch.encode()
+    assert robbed.schedule.cancel(receipt.id) is True
+    assert thief.cuts == 1
+    assert robbed.schedule.cancel(receipt.id) is False
 
 
 def test_a_server_that_stands_still_is_waited_for_and_no_longer(

@@ -155,6 +155,60 @@ def test_where_nobody_remembers_no_id_comes_twice(server: Valkey, tmp_path: Path
         assert not page.lost and ids(page.messages) == given
 
 
+@pytest.fixture
+def forgetful(tmp_path: Path) -> Iterator[Valkey]:
+    """A server that keeps what it had when it was last told to save."""
+    server = Valkey(tmp_path / "forgetful").start()
+    yield server
+    server.stop()
+
+
+def test_two_crashes_between_two_snapshots_give_no_id_twice(forgetful: Valkey) -> None:
+    """The second crash takes the jump with it that the first one had caused."""
+    with opened(forgetful) as broker:
+        kept = publish(broker, A)
+    forgetful.ask("SAVE")
+    forgetful.restart()
+    with opened(forgetful) as broker:
+        gone = publish(broker, *[A] * 5)
+    forgetful.restart()
+    with opened(forgetful) as broker:
+        given = publish(broker, *[A] * 6)
+        assert not {*kept, *gone} & set(given)
+        page = broker.log.read([A], cursor(gone[-1]))
+        assert [reason for _, _, reason in told(page)] == ["epoch"]
+
+
+def test_a_log_that_went_back_behind_an_epoch_begins_another(forgetful: Valkey) -> None:
+    """Whoever was told that the first epoch has ended is not told that it goes on."""
+    with opened(forgetful) as broker:
+        (first,) = publish(broker, A)
+        forgetful.ask("SAVE")
+        publish(broker, A)
+        forgetful.restart()
+        (second,) = publish(broker, A)
+        forgetful.restart()
+        (third,) = publish(broker, A)
+
+        assert len({cursor(id_).epoch for id_ in (first, second, third)}) == 3
+        for before in (first, second):
+            page = broker.log.read([A], cursor(before))
+            assert [reason for _, _, reason in told(page)] == ["epoch"]
+
+
+def test_all_processes_remember_a_new_epoch(forgetful: Valkey) -> None:
+    """Also those that were only told of it, and lived in it since."""
+    with opened(forgetful) as one, opened(forgetful) as other:
+        publish(one, A)
+        publish(other, A)
+        forgetful.ask("FLUSHALL")
+        publish(one, A)
+        (seen,) = publish(other, A)
+        forgetful.restart()
+        (given,) = publish(other, A)
+        assert cursor(given).epoch != cursor(seen).epoch
+
+
 # -- emptied -------------------------------------------------------------------------------------
 
 
