@@ -97,8 +97,10 @@ def _summary(record: Record) -> str:
 def _log_summary(record: Record) -> str:
     names = [name.removesuffix("_messages") for name in record if name.endswith("_messages")]
     rates = [f"{n} {record[f'{n}_messages'] / record[f'{n}_wall']:,.0f}/s" for n in names]
-    others = max(cores for name, cores in record.items() if name.endswith("_others"))
-    return ", ".join([*rates, f"others up to {others:.2f} cores"])
+    sizes = [f"{name} {size:,.0f}" for name, size in record.items() if name.endswith("_bytes")]
+    others = [cores for name, cores in record.items() if name.endswith("_others")]
+    busy = [f"others up to {max(others):.2f} cores"] if others else []
+    return ", ".join([*rates, *sizes, *busy])
 
 
 def _write(file: TextIO, record: Record) -> None:

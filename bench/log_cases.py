@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cases import Seconds
-from logs import LOGS, PROMISES, Log, RunningLog, http_client, log_client
+from logs import LOGS, PROMISES, VALKEY, Log, RunningLog, http_client, log_client
 from measure import Record, timed
 from processes import BenchError, Server, cores
 
@@ -17,7 +17,11 @@ BATCHES = (1, 10, 100, 1000)
 TOGETHER = 16  # greenlets that publish at the same time
 WATCHED = (1, 1000, 10_000)  # channels
 RATE = 300.0  # messages a second, each to another channel
+WORKERS = (1, 4, 16)  # that watch the same channel
 IDLE = 20  # workers
+FILL = 100_000  # messages
+FILLED = (1, 1000, FILL)  # channels
+LEASES = 2000
 
 
 def _parts(name: str, record: Record) -> Record:
@@ -108,6 +112,47 @@ def _channels(log: RunningLog, seconds: Seconds) -> Record:
     return record
 
 
+def _workers(log: RunningLog, seconds: Seconds) -> Record:
+    """Publish to one channel that one or more workers watch, all on one core."""
+    record: Record = {}
+    for workers in WORKERS:
+        with (
+            log_client(log, core=cores()[0]) as listener,
+            log_client(log, core=cores()[1]) as publisher,
+        ):
+            listener.ask("more", 30.0, followers=workers)
+            warm = publisher.ask("pace", 0.3, rate=RATE, channels=1)
+            listener.ask("heard", 5.0, count=workers * warm["messages"])
+            roles = {"cpu": [listener.pid], "log_cpu": log.pids(), "own_cpu": [publisher.pid]}
+
+            def run(workers: int = workers) -> Record:
+                sent = publisher.ask("pace", seconds.paced, rate=RATE, channels=1)
+                listener.ask("heard", 5.0, count=workers * sent["messages"])
+                return sent
+
+            record |= _parts(f"workers{workers}", timed(roles, run))
+    return record
+
+
+def _memory(log: RunningLog, seconds: Seconds) -> Record:
+    """Fill it: what its server holds afterwards, less what it held before."""
+    record: Record = {}
+    for channels in FILLED:
+        with RunningLog(log.log) as fresh, log_client(fresh, core=cores()[0]) as client:
+            before = fresh.memory()
+            client.ask("fill", 60.0, count=FILL, channels=channels)
+            record[f"fill{channels}_bytes"] = (fresh.memory() - before) / FILL
+    with log_client(log, core=cores()[0]) as client:
+        before = log.memory()
+        client.ask("lease", 30.0, count=LEASES)
+        record["lease_bytes"] = (log.memory() - before) / LEASES
+        before = log.memory()
+        sent = client.ask("append", 1.0, batch=1, at_once=TOGETHER, channels=1)
+        # The channel keeps a thousand: what grows further is the appends' keys.
+        record["append_bytes"] = (log.memory() - before) / sent["messages"]
+    return record
+
+
 def _idle(log: RunningLog, seconds: Seconds) -> Record:
     """What many workers cost that do nothing: with them, less without them."""
     with log_client(log, core=cores()[0]) as client:
@@ -143,6 +188,8 @@ LOG_CASES = (
     LogCase("log-publish", _publish),
     LogCase("log-across", _across),
     LogCase("log-channels", _channels),
+    LogCase("log-workers", _workers),
     LogCase("log-idle", _idle),
     LogCase("log-promises", _promise, PROMISES),
+    LogCase("log-memory", _memory, (VALKEY,)),
 )

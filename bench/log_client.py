@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from pushapp.broker import open_broker  # noqa: E402
 from pushapp.broker.interface import Broker, Follower  # noqa: E402
 from pushapp.message import Draft  # noqa: E402
-from pushapp.settings import Settings  # noqa: E402
+from pushapp.settings import Retention, Settings  # noqa: E402
 
 SIZE = 128  # bytes of data
 TURN = 0.5  # seconds that a follower waits for news
@@ -60,6 +60,20 @@ class Client:
         began = time.monotonic()
         gevent.joinall([gevent.spawn(run) for _ in range(at_once)], raise_error=True)
         return {"messages": count, "secs": time.monotonic() - began}
+
+    def fill(self, seconds: float, count: int, channels: int) -> dict[str, Any]:
+        """Append so many messages, in turn to each channel; all of them are kept."""
+        broker = open_broker(self._url, lambda _: Retention(count, 3600.0))
+        for i in range(0, count, 1000):
+            broker.log.append([draft(n % channels) for n in range(i, i + 1000)])
+        broker.close()
+        return {}
+
+    def lease(self, seconds: float, count: int) -> dict[str, Any]:
+        """Let so many holders say something under one key each."""
+        for n in range(count):
+            self._brokers[0].leases.renew(f"holder-{n:08}", {f"bench:{n % 100}": "x" * 64}, 60.0)
+        return {}
 
     def pace(self, seconds: float, rate: float, channels: int) -> dict[str, Any]:
         """Append one message at a time, `rate` a second."""

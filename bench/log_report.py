@@ -6,7 +6,7 @@ measured (log_cases.py), the tables themselves (records.py).
 
 from __future__ import annotations
 
-from log_cases import BATCHES, IDLE, RATE, TOGETHER, WATCHED
+from log_cases import BATCHES, FILL, FILLED, IDLE, RATE, TOGETHER, WATCHED, WORKERS
 from logs import LOGS, PROMISES, SQLITE, VALKEY
 from records import Cases, Figure, Results, Value, figures
 
@@ -81,6 +81,19 @@ _CHANNELS = [
     for who, name in _WHO
     for n in WATCHED
 ]
+_WORKERS = [
+    Figure(f"{n} worker{'s' * (n > 1)}: {name}", _per_message("log-workers", f"workers{n}", who), 1)
+    for who, name in (("cpu", "the workers together"), _WHO[1])
+    for n in WORKERS
+]
+_MEMORY = [
+    *(
+        Figure(f"a message, {FILL:,} in {_channels(n)}", _field("log-memory", f"fill{n}_bytes"), 0)
+        for n in FILLED
+    ),
+    Figure("a lease with 64 bytes to say", _field("log-memory", "lease_bytes"), 0),
+    Figure("a publish in the last 20 s, for its key", _field("log-memory", "append_bytes"), 0),
+]
 _IDLE = [
     *(
         Figure(
@@ -140,6 +153,10 @@ the other, one message at a time with up to 10 ms in between.
 A worker that watches so many channels; {RATE:.0f} messages a second, each in a channel at random.
 
 {side_by_side("µs", _CHANNELS)}
+### Many workers: CPU µs a message
+So many workers that watch one channel; {RATE:.0f} messages a second.
+
+{side_by_side("µs", _WORKERS)}
 ### Doing nothing: CPU µs a second
 
 {side_by_side("µs a second", _IDLE)}
@@ -149,4 +166,8 @@ The same appends where a 2xx is to survive more, or less. Messages a second:
 {promises(_PROMISE_RATES)}
 CPU µs a message:
 
-{promises(_PROMISE_COSTS)}"""
+{promises(_PROMISE_COSTS)}
+### Memory of {VALKEY.name}, bytes
+`used_memory` after, less before, by message; 128 bytes of data in each.
+
+{figures(results, "bytes", _MEMORY, [VALKEY.name], [])}"""

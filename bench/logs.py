@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
 
+import redis
 from measure import family
 from peers import BENCH, PUSHAPP, Peer
 from processes import GRACE_SECONDS, STOP_SECONDS, BenchError, cores, end, free_port, wait_for
@@ -84,6 +85,11 @@ class RunningLog:
     def pids(self) -> list[int]:
         """Return its server's processes; none where it is a file."""
         return [] if self._process is None else family(self._process.pid)
+
+    def memory(self) -> int:
+        """Return how many bytes its server uses."""
+        with redis.Redis(port=self.port) as client:
+            return int(client.info("memory")["used_memory"])
 
     def peer(self) -> Peer:
         """Return a push server over this log."""
