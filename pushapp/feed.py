@@ -68,7 +68,7 @@ def system(
     away = False
     while True:
         due = max(due + interval, time.monotonic())
-        time.sleep(due - time.monotonic())
+        time.sleep(max(0.0, due - time.monotonic()))  # it may have come due since the line above
         if not goes_on():
             return
         try:

@@ -250,6 +250,15 @@ def test_the_figures_are_this_machines() -> None:
     assert len(data["load"]) == 3
 
 
+def test_a_machine_that_lags_behind_does_not_end_the_feed() -> None:
+    """What is due at once, or has been for a while, is published without a wait."""
+    calls: list[str] = []
+    feed.system(
+        lambda channel, data, **_: calls.append(channel), interval=0, goes_on=lambda: len(calls) < 9
+    )
+    assert len(calls) == 9
+
+
 def test_the_figures_go_on_after_an_outage(caplog: pytest.LogCaptureFixture) -> None:
     """Old figures are dropped, an outage is one log line, and what will not pass ends it."""
     steps = [AWAY, AWAY, None, AWAY, REFUSED]
