@@ -168,10 +168,10 @@ class LogMachine(RuleBasedStateMachine):
         for channel in of:
             kept = {n for n, _ in self.kept[channel]}
             known = max(after, (told or {}).get(channel, 0))
-            missing = any(n > known and n not in kept for n in self.all[channel])
-            if missing:
+            missing = [n for n in self.all[channel] if n > known and n not in kept]
+            if any(n <= bound for n in missing):
                 assert channel in lost
-            elif after >= self.floor:
+            elif not missing and after >= self.floor:
                 assert channel not in lost
 
     @invariant()

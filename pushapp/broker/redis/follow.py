@@ -15,8 +15,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
 
 from ...errors import LogUnavailable
 from ...message import Cursor, Loss, Message
@@ -52,7 +51,7 @@ class RedisFollower:
         self._next_due: float | None = None
         self._overdue = False  # what is due could not be published
         self._checks: Iterator[str] = iter(())
-        self._told: dict[str, object] = {}  # losses that are still ahead: channel → how far
+        self._told: dict[str, int] = {}  # up to where a channel's loss was named, beyond position
         self._closed = False
         epoch, n, *_ = reads.head(TICK, "")
         self.position = Cursor(epoch, int(n))
@@ -218,14 +217,18 @@ class RedisFollower:
                     # Above may be more of it, or what was published before the subscription.
                     if self._owed.get(channel) == owed[channel] and last <= page.cursor.n:
                         del self._owed[channel]
-        return replace(page, lost=self._not_told(page.lost, lasts)) if lasts else page
+            if page.cursor.epoch != position.epoch:
+                self._told.clear()  # numbers of another epoch
+            self._remember(page, lasts)
+            return page
 
-    def _not_told(self, lost: Sequence[Loss], lasts: Mapping[str, int]) -> list[Loss]:
-        """Return those that an earlier page has not named: a hole may reach beyond a page."""
-        ends = {loss.channel: loss.before or lasts[loss.channel] for loss in lost}
-        news = [loss for loss in lost if self._told.get(loss.channel) != ends[loss.channel]]
-        self._told = {name: end for name, end in self._told.items() if name not in lasts} | ends
-        return news
+    def _remember(self, page: Page, lasts: Mapping[str, int]) -> None:
+        """A hole may reach beyond a page: the next one need not name it again."""
+        for loss in page.lost:
+            end = Cursor.parse(loss.before).n - 1 if loss.before else lasts[loss.channel]
+            self._told[loss.channel] = end
+        here = page.cursor.n
+        self._told = {name: end for name, end in self._told.items() if end > here}
 
     def _read(
         self, channels: list[str], position: Cursor, heard: Cursor
@@ -239,7 +242,7 @@ class RedisFollower:
         cursor, more = heard, False
         for chunk in chunks:
             page, own = read(
-                self._reads, chunk, position, cursor.n, PAGE_MESSAGES, room, first=True
+                self._reads, chunk, position, cursor.n, PAGE_MESSAGES, room, True, self._told
             )
             if page.cursor.epoch != heard.epoch:
                 self.wake()  # an epoch that began just now; the next look tells of it

@@ -6,7 +6,7 @@ scripts (``lua/``), following (``follow``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from ...errors import KeyReused
@@ -127,8 +127,13 @@ def read(
     limit: int,
     max_bytes: int,
     first: bool = False,
+    told: Mapping[str, int] | None = None,
 ) -> tuple[Page, dict[str, int]]:
-    """Return a page, and the number of each channel's last message, as of the same moment."""
+    """Return a page, and the number of each channel's last message, as of the same moment.
+
+    ``first``: before others that wait for the line. ``told``: up to where what is missing of a
+    channel has been named already.
+    """
     epoch, _, bound, ours, floor, latest, states, rows, more = line.head(
         READ,
         *(("", 0) if cursor is None else cursor),
@@ -143,7 +148,8 @@ def read(
     for name, state in zip(channels, states, strict=True):
         lasts[name] = int(state[0] or 0)
         if cursor is not None:
-            loss = _loss(name, state, cursor, epoch, ours, int(floor))
+            known = max(cursor.n, told.get(name, 0)) if told else cursor.n
+            loss = _loss(name, state, cursor, known, epoch, ours, int(floor))
             lost += [] if loss is None else [loss]
     time = float(latest) if latest else None
     if cursor is None:
@@ -154,14 +160,20 @@ def read(
 
 
 def _loss(
-    name: str, state: Sequence[str], cursor: Cursor, epoch: str, ours: int, floor: int
+    name: str,
+    state: Sequence[str],
+    cursor: Cursor,
+    known: int,
+    epoch: str,
+    ours: int,
+    floor: int,
 ) -> Loss | None:
     last, base, first, prev = state
     before = f"{epoch}.{first}" if first else None
     if not ours:
         return Loss(name, str(cursor), before, "epoch")
     first_prev = int(prev or base) if first else None
-    if is_complete(cursor.n, first_prev, int(last) if last else floor):
+    if is_complete(known, first_prev, int(last) if last else floor):
         return None
     return Loss(name, str(cursor), before, "expired")
 
