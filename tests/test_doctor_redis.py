@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from pushapp.broker.redis.health import Facts
 from pushapp.finding import Finding, State
 from pushapp.settings import Settings
 
+from .needs import needs
 from .server import API_KEY, SECRET, free_port, until
 from .valkey import Valkey
 
@@ -137,6 +139,29 @@ def test_a_wrong_password_is_told_and_not_shown(start: Callable[..., Valkey]) ->
     assert finding.state is State.BAD
     assert "redis://user:password@host" in finding.change
     assert "wrong@" not in str(finding)
+
+
+def test_a_certificate_that_nobody_vouches_for_is_told(
+    start: Callable[..., Valkey], tmp_path: Path
+) -> None:
+    """A hosted server that signs its own: what the finding says to add to the URL helps."""
+    key, certificate, port = tmp_path / "key.pem", tmp_path / "certificate.pem", free_port()
+    subprocess.run(
+        [needs("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=valkey"]
+        + ["-keyout", key, "-out", certificate],
+        check=True,
+        capture_output=True,
+    )
+    start(
+        program=needs("redis-server"),  # the wheel's Valkey was built without TLS
+        **{"tls_port": port, "tls_cert_file": certificate, "tls_key_file": key},
+        tls_auth_clients="no",
+    )
+    url = f"rediss://127.0.0.1:{port}"
+    (finding,) = look(url).values()
+    assert finding.state is State.BAD
+    assert "?ssl_cert_reqs=none" in finding.change
+    assert look(f"{url}?ssl_cert_reqs=none")["log"].state is State.OK
 
 
 def test_a_node_of_a_cluster_is_told(start: Callable[..., Valkey]) -> None:
