@@ -9,7 +9,12 @@
     said: {} // event -> what came with it, each time
   };
 
-  window.connect = function (options) {
+  // `moment`: ms since 1970, so that tabs can begin together, as a browser that restores them does.
+  window.connect = function (options, moment) {
+    setTimeout(begin, moment - Date.now(), options);
+  };
+
+  function begin(options) {
     var begun = Date.now();
     var push = window.push = window.$ ? $.push(options) : Push.connect(options);
     push.on('message', function (message) {
@@ -22,7 +27,7 @@
       record.said[name] = [];
       push.on(name, function (value) { record.said[name].push(value); });
     });
-  };
+  }
 
   window.result = function () {
     return {

@@ -6,6 +6,7 @@ What belongs here: the course of a visit, and judging it. What does not: the net
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from .visitor import Visitor
 OWN_JQUERY = "3.7.1"  # that the server serves
 NO_JQUERY = "none"
 _CHANNEL = "public:networks"
+_TOGETHER = 1.0  # s from telling the first of several tabs to begin until they all do
 _FEW = 2  # subscribers for many tabs: the one that leads, and perhaps one that has just left
 _PATIENCE = 60.0  # s for all that trouble has delayed; one and a half heartbeats, and a backoff
 
@@ -164,10 +166,11 @@ def _watch(network: Network, this: Visit) -> Result:
     options = {"transport": form.transport} if form.transport else {}
     if network.channel.startswith("private:"):
         options["token"] = token(network.channel, lasts=3600)
+    moment = time.time() + (_TOGETHER if network.tabs > 1 else 0)
     for visitor in this.visitors:
-        visitor.connect(network.channel, **options)
+        visitor.connect(moment, network.channel, **options)
     for visitor in this.visitors:
-        if not visitor.hears(0, network.promise):
+        if not visitor.hears(0, max(0.1, network.promise + moment - time.time())):
             found = visitor.result()
             result.transport = f"{found['transport']}, not working"
             result.problems.append(f"no message within {network.promise} s: {found['said']}")

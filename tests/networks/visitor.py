@@ -36,9 +36,10 @@ class Visitor:
                 failure = "a script of it is missing"
         raise AssertionError(f"{url} does not load: {failure}")
 
-    def connect(self, channel: str, **options: Any) -> None:
-        """Begin to listen, with no other options than these."""
-        self.page.evaluate("options => connect(options)", {"channels": [channel], **options})
+    def connect(self, moment: float, channel: str, **options: Any) -> None:
+        """Begin to listen at this Unix time, with no other options than these."""
+        arguments = [{"channels": [channel], **options}, 1000 * moment]
+        self.page.evaluate("([options, moment]) => connect(options, moment)", arguments)
 
     def hears(self, number: int, seconds: float) -> bool:
         """Wait until this message or a later one has come; tell whether it has within a time."""
