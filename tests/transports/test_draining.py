@@ -125,6 +125,7 @@ def test_a_reload_costs_no_client_a_message(
         with pytest.raises((Ended, Refused)):
             client.receive()
         assert "reconnect" in client.trail
+    server.wait_for_workers()
     server.publish(channel, "between")
     for client in clients:
         again = come_back(connect, server, client)
