@@ -335,8 +335,9 @@
     // Without a leader for all tabs, each may count in what all can see, if that can be seen.
     function crowded() {
       var slots = store('localStorage', 'push.js slots') || {}, now = Date.now();
+      // Tabs that began together have all seen room: those that come last in the list give way.
       return client.isAlone() && Object.keys(slots).filter(function (tab) {
-        return tab !== TAB && slots[tab] > now;
+        return slots[tab] > now && (slots[TAB] > now ? tab < TAB : tab !== TAB);
       }).length >= SLOTS;
     }
 
@@ -349,6 +350,14 @@
         if (slots[tab] < Date.now()) { delete slots[tab]; }
       });
       store('localStorage', 'push.js slots', slots);
+    }
+
+    // Renews the slot of a link; gives the link up, and tells so, where others come first.
+    function keeps(it) {
+      lease(it, Date.now() + LEASE);
+      if (!it.step.transport.slot || !crowded()) { return true; }
+      client.down();
+      again(jittered(BACKOFF));
     }
 
     function note(what, it, detail, size) { client.note(what, it && it.step.name, detail, size); }
@@ -501,11 +510,11 @@
       if (frame.type === 'welcome') {
         connection = frame.connection || connection;
         it.welcome = frame;
-        lease(it, Date.now() + LEASE);
+        if (!keeps(it)) { return; }
         // Then the server may wait for 5 s for a token; `live` or a message says that it goes on.
         if (!it.opened) { return it.step.transport.stream && watch(it, 2 * WELCOME_WAIT); }
       } else if (frame.type === 'heartbeat') {
-        lease(it, Date.now() + LEASE);
+        if (!keeps(it)) { return; }
       } else if (frame.type === 'reconnect') {
         client.down();
         return again(jittered(frame.after));
