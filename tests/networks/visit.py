@@ -27,7 +27,7 @@ NO_JQUERY = "none"
 _CHANNEL = "public:networks"
 _TOGETHER = 1.0  # s from telling the first of several tabs to begin until they all do
 _FEW = 2  # subscribers for many tabs: the one that leads, and perhaps one that has just left
-_PATIENCE = 60.0  # s for all that trouble has delayed; one and a half heartbeats, and a backoff
+_PATIENCE = 90.0  # s for all that trouble has delayed; two long polls that nobody answers, and more
 
 
 @dataclass(frozen=True)
