@@ -8,8 +8,8 @@ grant (the transports ask again).
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal, NamedTuple, TypeVar, overload
 
 import flask
@@ -159,13 +159,17 @@ def _asked(rule: _Rule, channel: str, action: Action) -> Decision:
         raise
 
 
-def _without_foreign_cookies(settings: Settings) -> AbstractContextManager[object]:
+@contextmanager
+def _without_foreign_cookies(settings: Settings) -> Iterator[None]:
     """Let the app see no cookie that a foreign page made the browser send: never credentials
     with "*"; a WebSocket knows no CORS that would see to it."""
     if "Cookie" not in flask.request.headers or is_trusted(flask.request, settings):
-        return nullcontext()
+        yield
+        return
     environ = {k: v for k, v in flask.request.environ.items() if k != "HTTP_COOKIE"}
-    return flask.current_app.request_context(environ)
+    app = flask.current_app
+    with app.app_context(), app.request_context(environ):  # a g of its own: theirs may say who
+        yield
 
 
 def _rule(pattern: str | None, function: Callable[..., Decision]) -> _Rule:

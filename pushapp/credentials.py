@@ -44,6 +44,8 @@ def _find(push: Push, given: MultiDict[str, str]) -> Token | None:
     if push.api_keys.current() is not None:
         return None
     text = bearer(request.headers.get("Authorization"))
+    if text is not None or given.get("token"):
+        push.start()  # from here on it is known what was revoked
     if text is not None:
         try:
             return push.tokens.verify(text)

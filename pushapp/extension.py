@@ -193,6 +193,7 @@ class Push:
         seconds; None: now) count no longer, on every worker and machine, within a second.
 
         Raises:
+            InvalidInput: ``user`` is no id, or ``before`` no time that has been.
             LogUnavailable: it may not have been kept; do it again.
         """
         self.start().revocations.revoke(user, time.time() if before is None else before)

@@ -16,6 +16,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -26,9 +27,9 @@ from .errors import NotAuthenticated, SettingsError, Unavailable
 from .settings import SECRET_LENGTH, Settings
 
 JWKS_AGE = 3600.0  # seconds after which a key that was taken out of the set is no longer believed
-JWKS_PAUSE = 60.0  # seconds between looks for a key that is not in the set
+JWKS_PAUSE = 60.0  # seconds between looks, for a key that is not in the set or after a failure
 _JWKS_BYTES = 1 << 20
-_FETCH = 5.0  # seconds
+_FETCH = 5.0  # seconds without a byte, and for all of them
 _RSA_BITS = 2048  # RFC 7518 section 3.3
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _KINDS = "a public RSA key of 2,048 bits or more, a P-256 or an Ed25519 key"
@@ -60,6 +61,12 @@ class Keyring:
         secrets = [one.encode() for one in (settings.secret, *settings.old_secrets)]
         # A host app's SECRET_KEY may be a short one: what can be guessed signs no token.
         self._own = [_Key("HS256", None, one) for one in secrets if len(one) >= SECRET_LENGTH]
+        for one in self._own:
+            try:
+                jwt.get_algorithm_by_name("HS256").prepare_key(one.key)
+            except jwt.InvalidKeyError:  # a PEM or SSH key: whoever sets it means another setting
+                expected = "random characters; a public key goes into PUSH_PUBLIC_KEY"
+                raise SettingsError("PUSH_SECRET", "…", expected) from None
         self._public = [_public_key(settings.public_key)] if settings.public_key else []
         self._set = _KeySet(settings.jwks, forget) if settings.jwks else None
 
@@ -73,6 +80,11 @@ class Keyring:
             expected = f"{SECRET_LENGTH} or more characters, to sign tokens with"
             raise SettingsError("PUSH_SECRET", None, expected)
         return jwt.encode(dict(claims), self._own[0].key, self._own[0].algorithm)
+
+    def refresh(self) -> None:
+        """Read the JWK Set again when it is time: whom a key signed may be known by now."""
+        if self._set is not None:
+            self._set.refresh()
 
     def verify(self, text: str) -> dict[str, Any]:
         """Return the claims of a token that was signed with one of the keys.
@@ -104,14 +116,18 @@ class Keyring:
 
 
 class _KeySet:
-    """A JWK Set (RFC 7517) in a file or at a URL: read again now and then, and for a new key."""
+    """A JWK Set (RFC 7517) in a file or at a URL: read again now and then, and for a new key.
+
+    One looks at a time, and nobody waits for it: who can tell without goes on, who cannot comes
+    again.
+    """
 
     def __init__(self, source: str, forget: Callable[[], None]) -> None:
         self._source, self._forget = source, forget
         self._lock = threading.Lock()
         self._text = ""
         self._keys: list[_Key] = []
-        self._looked = -JWKS_AGE  # monotonic seconds
+        self._looked = self._read = -JWKS_AGE  # monotonic seconds; the latter: with success
         name, url = "PUSH_JWKS", urlsplit(source)
         if not jwt.algorithms.has_crypto:
             raise SettingsError(name, source, _NOT_INSTALLED)
@@ -126,17 +142,24 @@ class _KeySet:
     def find(self, algorithm: object, key_id: object) -> list[_Key]:
         """Return the keys that may have signed; without an id, all of the algorithm."""
         found = self._matching(algorithm, key_id)
-        if self._is_due(found):
-            with self._lock:
-                if self._is_due(found):  # nobody else has looked meanwhile
-                    self._look()
+        if not found:
+            self._look_if_due()
             found = self._matching(algorithm, key_id)
-        if not self._keys:
+        if not found and (not self._keys or self._lock.locked()):
             raise Unavailable("the keys of tokens cannot be fetched now", retry_after=5)
         return found
 
-    def _is_due(self, found: list[_Key]) -> bool:
-        return time.monotonic() - self._looked > (JWKS_AGE if found else JWKS_PAUSE)
+    def refresh(self) -> None:
+        """Read what is too old again."""
+        if self._keys and time.monotonic() - self._read > JWKS_AGE:
+            self._look_if_due()
+
+    def _look_if_due(self) -> None:
+        if time.monotonic() - self._looked > JWKS_PAUSE and self._lock.acquire(blocking=False):
+            try:
+                self._look()
+            finally:
+                self._lock.release()
 
     def _matching(self, algorithm: object, key_id: object) -> list[_Key]:
         own = [key for key in self._keys if key.algorithm == algorithm]
@@ -148,9 +171,10 @@ class _KeySet:
         try:
             text = _read(self._source)
             keys = _keys_of(json.loads(text))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError, HTTPException) as error:
             log.error("PUSH_JWKS %s cannot be read: %s", self._source, error)
             return
+        self._read = time.monotonic()
         if text != self._text:
             self._text, self._keys = text, keys
             self._forget()
@@ -170,11 +194,14 @@ def _is_url(source: str) -> bool:
 def _read(source: str) -> str:
     if not _is_url(source):
         return Path(source).read_text("utf-8")
-    opener = urllib.request.build_opener(_NoRedirect)
+    opener, until, body = urllib.request.build_opener(_NoRedirect), time.monotonic() + _FETCH, b""
     with opener.open(source, timeout=_FETCH) as answer:
-        body: bytes = answer.read(_JWKS_BYTES + 1)
-    if len(body) > _JWKS_BYTES:
-        raise ValueError(f"it is larger than {_JWKS_BYTES} bytes")
+        while piece := answer.read1(_JWKS_BYTES):
+            body += piece
+            if len(body) > _JWKS_BYTES:
+                raise ValueError(f"it is larger than {_JWKS_BYTES} bytes")
+            if time.monotonic() > until:
+                raise TimeoutError(f"it took longer than {_FETCH:g} s")
     return body.decode()
 
 

@@ -15,9 +15,9 @@ import threading
 import time
 
 from .broker.interface import Broker
-from .errors import LogUnavailable
+from .errors import InvalidInput, LogUnavailable
 from .hub import Hub
-from .tokens import Tokens
+from .tokens import LEEWAY, Tokens, is_user
 
 KEPT = 366 * 86400.0  # seconds
 PERIOD = 1.0  # seconds between looks
@@ -35,6 +35,11 @@ class Revocations:
         self._broker, self._hub, self._tokens = broker, hub, tokens
         self._again: list[tuple[float, str | None]] = []  # monotonic seconds, whose
         self._closed = threading.Event()
+        self._looked = -_ALL  # monotonic seconds
+        try:
+            self._look()  # before the first token is
+        except LogUnavailable as error:
+            log.debug("revocations have to wait: %s", error)  # nothing is served without a log
         self._loop = threading.Thread(target=self._run, name="pushapp-revocations", daemon=True)
         self._loop.start()
 
@@ -42,24 +47,28 @@ class Revocations:
         """See ``tokens.Tokens.revoke``.
 
         Raises:
+            InvalidInput: something does not fit.
             LogUnavailable: it may not have been kept; do it again.
         """
-        whose = "" if user is None else f"={user}"
-        self._broker.leases.renew(f"revoked{whose}", {_KEY: json.dumps([user, before])}, KEPT)
+        if user is not None and not is_user(user):  # 42 is not "42": nobody would be meant
+            raise InvalidInput("user", user, "what may stand in a channel name after user:")
+        if not 0 <= before <= time.time() + LEEWAY:  # milliseconds would count for all times
+            raise InvalidInput("before", before, "Unix seconds, and not ahead")
+        holder = "revoked" if user is None else f"revoked={user}"
+        if kept := self._broker.leases.read(_KEY).get(holder):
+            before = max(before, json.loads(kept)[1])  # what counts no longer stays so
+        self._broker.leases.renew(holder, {_KEY: json.dumps([user, before])}, KEPT)
         self._broker.control.tell({_KEY: [user, before]})
         self._hear(user, before)
 
     def _run(self) -> None:
-        looked = -_ALL
         while True:
             now = time.monotonic()
             try:
                 while self._again and self._again[0][0] <= now:
                     self._ask_again(self._again.pop(0)[1])
-                if now - looked > _ALL:
-                    for kept in self._broker.leases.read(_KEY).values():
-                        self._hear(*json.loads(kept))
-                    looked = now
+                if now - self._looked > _ALL:
+                    self._look()
                 for order in self._broker.control.orders():
                     if _KEY in order:
                         self._hear(*order[_KEY])  # type: ignore[misc]
@@ -69,6 +78,11 @@ class Revocations:
                 log.exception("hearing of revocations failed; trying again")
             if self._closed.wait(PERIOD):
                 return
+
+    def _look(self) -> None:
+        for kept in self._broker.leases.read(_KEY).values():
+            self._hear(*json.loads(kept))
+        self._looked = time.monotonic()
 
     def _hear(self, user: str | None, before: float) -> None:
         if self._tokens.revoke(user, before):

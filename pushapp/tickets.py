@@ -12,12 +12,14 @@ import hashlib
 import secrets
 import time
 from collections.abc import Callable
+from sys import intern
 from typing import NamedTuple
 
 from itsdangerous import BadData, URLSafeSerializer
 
 from .broker.interface import Leases
-from .errors import NotAuthenticated
+from .errors import NotAuthenticated, SettingsError
+from .settings import SECRET_LENGTH
 from .tokens import LEEWAY, Token
 
 HOLDS = 30.0  # seconds
@@ -35,10 +37,12 @@ class Tickets:
     """Makes tickets, and redeems each once."""
 
     def __init__(self, *keys: str, clock: Callable[[], float] = time.time) -> None:
-        """``keys``: the first signs, and all are believed."""
+        """``keys``: the first signs, and all are believed, but for those that can be guessed."""
         self._clock = clock
+        # As for tokens: whoever makes a ticket says what it opens.
+        self._keys = [key for key in reversed(keys) if len(key.encode()) >= SECRET_LENGTH]
         self._serializer = URLSafeSerializer(
-            list(reversed(keys)),
+            self._keys,
             salt="pushapp ticket",  # apart from whatever else the secret signs
             signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256},
         )
@@ -48,7 +52,11 @@ class Tickets:
 
         Raises:
             TokenExpired: it has ended.
+            SettingsError: there is no secret that is long enough.
         """
+        if not self._keys:
+            expected = f"{SECRET_LENGTH} or more characters, to sign tickets with"
+            raise SettingsError("PUSH_SECRET", None, expected)
         now = self._clock()
         seconds = min(HOLDS, token.left(now))
         content = (
@@ -80,6 +88,5 @@ class Tickets:
             raise NotAuthenticated(f"the ticket is over: it holds for {HOLDS:g} s")
         if not leases.claim(f"ticket:{nonce}", _CLAIM):
             raise NotAuthenticated("the ticket has been used: each is good once")
-        return Token(
-            user, expires, tuple(channels), tuple(publish), member, issued, bytes.fromhex(digest)
-        )
+        reads, writes = tuple(map(intern, channels)), tuple(map(intern, publish))
+        return Token(user, expires, reads, writes, member, issued, bytes.fromhex(digest))

@@ -34,6 +34,11 @@ def is_pattern(text: object) -> bool:
     return isinstance(text, str) and _PATTERN.fullmatch(text) is not None
 
 
+def is_user(user: object) -> TypeGuard[str]:
+    """Tell whether ``user`` is a user's id: what may stand in a channel name after ``user:``."""
+    return isinstance(user, str) and bool(user) and bool(CHANNEL_PATTERN.fullmatch(f"user:{user}"))
+
+
 def matches(pattern: str, channel: str) -> bool:
     """Tell whether ``pattern`` names ``channel``."""
     if pattern.endswith("*"):
@@ -96,20 +101,23 @@ class Tokens:
         if not text.isascii() or len(text) > LONGEST:
             raise NotAuthenticated("the token is not a JWT")
         digest = sha256(text.encode()).digest()  # of its exact bytes
-        known = self._known.get(digest)
-        return self.share(known or self._read(self._keys.verify(text), digest))
+        self._keys.refresh()  # first: it may make us forget this one
+        token = self._known.pop(digest, None) or self._read(self._keys.verify(text), digest)
+        self.left(token)
+        self._known[digest] = token
+        if len(self._known) > _KNOWN:
+            self._known.popitem(last=False)
+        return token
 
     def share(self, token: Token) -> Token:
-        """Return the one object for this token, if it holds.
+        """Return the one object for this token, which came by a ticket, if it holds. It does not
+        get known by that: the key that signed it may have been taken out meanwhile.
 
         Raises:
             As ``left``.
         """
-        token = self._known.pop(token.digest, token)
+        token = self._known.get(token.digest, token)
         self.left(token)
-        self._known[token.digest] = token
-        if len(self._known) > _KNOWN:
-            self._known.popitem(last=False)
         return token
 
     def left(self, token: Token) -> float:
@@ -145,7 +153,7 @@ class Tokens:
             InvalidInput: something does not fit.
             SettingsError: there is no secret to sign it with.
         """
-        if not _is_user(user):
+        if not is_user(user):
             raise InvalidInput("user", user, "what may stand in a channel name after user:")
         for name, patterns in (("channels", channels), ("publish", publish)):
             if isinstance(patterns, str) or not all(map(is_pattern, patterns)):
@@ -167,7 +175,7 @@ class Tokens:
 
     def _read(self, claims: Mapping[str, Any], digest: bytes) -> Token:
         user, expires = claims.get("sub"), claims.get("exp")
-        if not _is_user(user):
+        if not is_user(user):
             raise _wrong("sub", "what may stand in a channel name after user:")
         if not _is_time(expires):
             raise _wrong("exp", "Unix seconds")
@@ -197,10 +205,6 @@ class Tokens:
             issued=float(issued),
             digest=digest,
         )
-
-
-def _is_user(user: object) -> TypeGuard[str]:
-    return isinstance(user, str) and bool(user) and bool(CHANNEL_PATTERN.fullmatch(f"user:{user}"))
 
 
 def _is_time(value: object) -> TypeGuard[float]:

@@ -7,11 +7,12 @@ What belongs here: who decides where both could. What does not: an app without f
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from flask import Flask, request
+from flask import Flask, g, request, session
 from flask.testing import FlaskClient
 
 from pushapp.extension import Push
@@ -124,3 +125,46 @@ def test_an_answer_about_the_credentials_before_does_not_end_a_refreshed_stream(
         assert stream.wait_for("reply")["ok"] is True
         push.publish("slow:1", "still")
         assert stream.receive()["data"] == "still"
+
+
+def test_what_a_hook_of_the_app_has_found_in_a_foreign_pages_cookie_does_not_count(
+    tmp_path: Path,
+) -> None:
+    """Flask-Login and many an app keep in ``g`` who asks; with "*" that must not be believed."""
+    app = Flask(__name__)
+    app.secret_key = SECRET
+    app.config["PUSH_BROKER_URL"] = f"sqlite:///{tmp_path}/push.db"
+    push = Push(app, PUSH_ALLOWED_ORIGINS="*")
+
+    @app.before_request
+    def who() -> None:
+        g.user = session.get("user")
+
+    @push.authorize
+    def may(channel: str) -> bool:
+        return g.get("user", session.get("user")) is not None
+
+    client = app.test_client()
+    with client.session_transaction() as begun:
+        begun["user"] = "ann"
+    origins = {"http://localhost": 200, "https://evil.example": 403}
+    for origin, status in origins.items():
+        answer = client.get("/push/poll?channels=orders:7", headers={"Origin": origin})
+        assert answer.status_code == status
+    push.close()
+
+
+def test_a_process_that_begins_knows_what_was_revoked_at_its_first_request(
+    app: Flask, client: FlaskClient
+) -> None:
+    """It opens the log before it looks at a token."""
+    push: Push = app.extensions["push"]
+    text = push.token("42", expires=60)
+    push.revoke("42", before=time.time() + 1)
+    push.close()
+    fresh = Flask(__name__)
+    fresh.secret_key = SECRET
+    fresh.config["PUSH_BROKER_URL"] = app.config["PUSH_BROKER_URL"]
+    again = Push(fresh)
+    assert status(fresh.test_client(), "user:42", text) == 401
+    again.close()

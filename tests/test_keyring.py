@@ -7,9 +7,11 @@ What belongs here: reading them, and how they change. What does not: what a key 
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from pushapp.errors import SettingsError, Unavailable
 
 from .jwts import EC, PRIVATE, RSA, by_hand, claims, jwk, pem, token
 from .test_tokens import known, refused
+from .wire import TIMEOUT
 
 
 @pytest.mark.parametrize(
@@ -112,11 +115,16 @@ class Issuer:
     def __init__(self) -> None:
         self.asked = 0
         self.status, self.body, self.location = 200, "", ""
+        self.is_asked, self.may_answer = threading.Event(), threading.Event()
+        self.may_answer.set()
         issuer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 issuer.asked += 1
+                issuer.is_asked.set()
+                assert issuer.may_answer.wait(TIMEOUT)
+                issuer.is_asked.clear()
                 self.send_response(issuer.status)
                 if issuer.location:
                     self.send_header("Location", issuer.location)
@@ -203,6 +211,108 @@ def test_a_key_that_was_taken_out_counts_no_longer(
     forward(keyring.JWKS_AGE + 1)
     assert tokens.verify(signed_by("ES256", kid="2")).user == "42"
     refused(old, tokens)
+
+
+def test_a_key_that_was_taken_out_counts_no_longer_where_nobody_else_comes(
+    issuer: Issuer, forward: Callable[[float], None]
+) -> None:
+    """The one whom it signed finds it out; where the issuer fails, a minute later once more."""
+    issuer.has(jwk(RSA, kid="1"))
+    tokens = known(jwks=issuer.url)
+    old = signed_by("RS256", kid="1")
+    assert tokens.verify(old).user == "42"
+    issuer.status = 500
+    forward(keyring.JWKS_AGE + 1)
+    assert tokens.verify(old) is tokens.verify(old) and issuer.asked == 2
+    issuer.status = 200
+    issuer.has(jwk(EC, kid="2"))
+    forward(keyring.JWKS_PAUSE + 1)
+    refused(old, tokens)
+
+
+def test_nobody_is_refused_for_a_key_that_is_being_fetched(
+    issuer: Issuer, forward: Callable[[float], None]
+) -> None:
+    """503, come again; and whoever's key is known does not wait."""
+    issuer.has(jwk(RSA, kid="1"))
+    tokens = known(jwks=issuer.url)
+    tokens.verify(signed_by("RS256", kid="1"))
+    issuer.has(jwk(RSA, kid="1"), jwk(EC, kid="2"))
+    forward(keyring.JWKS_PAUSE + 1)
+    issuer.may_answer.clear()
+    found: list[str] = []
+    new = threading.Thread(
+        target=lambda: found.append(tokens.verify(signed_by("ES256", kid="2")).user)
+    )
+    new.start()
+    assert issuer.is_asked.wait(TIMEOUT)
+    with pytest.raises(Unavailable):
+        tokens.verify(signed_by("ES256", kid="2"))
+    assert tokens.verify(jwt.encode(claims("43"), RSA, "RS256", headers={"kid": "1"})).user == "43"
+    issuer.may_answer.set()
+    new.join(TIMEOUT)
+    assert found == ["42"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"no HTTP at all\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\ncut",
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 100_000,
+        b"HTTP/1.1 200 OK\r\n\r\n" + b" " * (2 << 20),
+    ],
+)
+def test_whatever_an_issuer_answers_it_is_told_as_keys_that_cannot_be_fetched(
+    answer: bytes,
+) -> None:
+    """503, and no failure of ours."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                with suppress(ConnectionError):  # too much of it is not read to its end
+                    connection.sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        tokens = known(jwks=f"http://127.0.0.1:{listener.getsockname()[1]}/")
+        with pytest.raises(Unavailable):
+            tokens.verify(signed_by("RS256", kid="1"))
+        thread.join(TIMEOUT)
+
+
+def test_an_issuer_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However soon its next byte comes."""
+    monkeypatch.setattr(keyring, "_FETCH", 0.2)
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection, suppress(ConnectionError):
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                while not over.wait(0.01):
+                    connection.sendall(b" ")
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        tokens = known(jwks=f"http://127.0.0.1:{listener.getsockname()[1]}/")
+        with pytest.raises(Unavailable):
+            tokens.verify(signed_by("RS256", kid="1"))
+        over.set()
+        thread.join(TIMEOUT)
+
+
+@pytest.mark.parametrize("secret", [pem(RSA), "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQ0000000"])
+def test_a_public_key_as_the_secret_stops_the_start(secret: str) -> None:
+    """Everybody has it."""
+    with pytest.raises(SettingsError, match="PUSH_PUBLIC_KEY") as error:
+        known(secret=secret)
+    assert error.value.name == "PUSH_SECRET" and secret[:40] not in str(error.value)
 
 
 def test_keys_that_cannot_be_fetched_refuse_nobody_for_good(

@@ -7,14 +7,16 @@ What belongs here: tickets as such, over two workers' brokers. What does not: ho
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from itsdangerous import URLSafeSerializer
 
 from pushapp.broker.interface import Leases
-from pushapp.errors import NotAuthenticated, TokenExpired
+from pushapp.errors import NotAuthenticated, SettingsError, TokenExpired
 from pushapp.tickets import HOLDS, Tickets
 from pushapp.tokens import LEEWAY, Token
 
@@ -142,3 +144,24 @@ def test_tickets_outlive_a_change_of_the_secret(here: Leases, clock: Clock) -> N
     assert after.redeem(before.make(ANN).text, here) == ANN
     with pytest.raises(NotAuthenticated):
         before.redeem(after.make(ANN).text, here)
+
+
+def test_a_secret_that_can_be_guessed_signs_no_ticket(here: Leases, clock: Clock) -> None:
+    """A host app's short SECRET_KEY: whoever guesses it would say what the ticket opens."""
+    content = ("nonce", NOW + 30, ("ann", NOW + 60, ["*"], ["*"], None, NOW), "00")
+    signer = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
+    forged = URLSafeSerializer("dev", salt="pushapp ticket", signer_kwargs=signer).dumps(content)
+    for tickets in (Tickets("dev", clock=clock), Tickets(SECRET, "dev", clock=clock)):
+        with pytest.raises(NotAuthenticated):
+            tickets.redeem(str(forged), here)
+    with pytest.raises(SettingsError, match="PUSH_SECRET"):
+        Tickets("dev", clock=clock).make(ANN)
+
+
+def test_a_ticket_makes_no_token_known(here: Leases) -> None:
+    """What signed the token may count no longer: its text is verified all the same."""
+    issuer, tickets, tokens = known(secret=OTHER), Tickets(SECRET), known()
+    text = issuer.make("ann", ["room:*"], [], 60, None)
+    redeemed = tickets.redeem(tickets.make(issuer.verify(text)).text, here)
+    assert tokens.share(redeemed) == redeemed
+    refused(text, tokens)

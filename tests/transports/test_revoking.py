@@ -9,12 +9,13 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jwt
 import pytest
 
 from pushapp import create_app
-from pushapp.errors import NotAuthenticated
+from pushapp.errors import InvalidInput, NotAuthenticated
 from pushapp.extension import Push
 
 from ..clients import Refused
@@ -123,6 +124,38 @@ def test_a_waiting_long_poll_is_answered_when_its_token_is_revoked(
     assert reply.status == 200 and reply.json["messages"] == []
     assert wire.ask("GET", target, headers).status == 401
     wire.close()
+
+
+def test_the_first_request_of_a_worker_that_starts_later_is_refused(
+    process: Processes, elsewhere: Push, user: str
+) -> None:
+    """What was revoked is read before any token is."""
+    text = issued(user, at=time.time() - 5)
+    elsewhere.revoke(user)
+    with pytest.raises(NotAuthenticated, match="revoked"):
+        process().tokens.verify(text)
+
+
+def test_what_was_revoked_stays_so(process: Processes, elsewhere: Push, user: str) -> None:
+    """Also where somebody then revokes what was issued long before."""
+    elsewhere.revoke(user)
+    elsewhere.revoke(user, before=time.time() - 3600)
+    with pytest.raises(NotAuthenticated, match="revoked"):
+        process().tokens.verify(issued(user, at=time.time() - 5))
+
+
+@pytest.mark.parametrize("wrong", [42, "", "a b", "user:\u00e9"])
+def test_who_cannot_be_is_not_revoked(elsewhere: Push, wrong: Any) -> None:
+    """A user's id as a number would mean nobody, and nobody would notice."""
+    with pytest.raises(InvalidInput, match="user"):
+        elsewhere.revoke(wrong)
+
+
+def test_what_is_to_come_is_not_revoked(elsewhere: Push, user: str) -> None:
+    """Milliseconds for seconds would refuse this user for good; nothing could take it back."""
+    for wrong in (time.time() * 1000, float("nan"), -1.0):
+        with pytest.raises(InvalidInput, match="before"):
+            elsewhere.revoke(user, before=wrong)
 
 
 def test_a_worker_that_starts_later_knows_what_was_revoked(
