@@ -13,6 +13,7 @@ import json
 import logging
 import threading
 import time
+from collections.abc import Iterable, Set
 
 from .broker.interface import Broker
 from .errors import InvalidInput, LogUnavailable
@@ -23,6 +24,7 @@ KEPT = 366 * 86400.0  # seconds
 PERIOD = 1.0  # seconds between looks
 _ALL = 60.0  # seconds between looks at everything: an order may have been missed
 _AGAIN = 6.0  # seconds; one who was let in just before may begin to wait so much later
+_TURN = 1000  # revocations between two turns of the others
 _KEY = "revoked"  # of the leases, and of the order
 
 log = logging.getLogger(__name__)
@@ -33,7 +35,7 @@ class Revocations:
 
     def __init__(self, broker: Broker, hub: Hub, tokens: Tokens) -> None:
         self._broker, self._hub, self._tokens = broker, hub, tokens
-        self._again: list[tuple[float, str | None]] = []  # monotonic seconds, whose
+        self._again: list[tuple[float, Set[str | None]]] = []  # monotonic seconds, whose
         self._closed = threading.Event()
         self._looked = -_ALL  # monotonic seconds
         try:
@@ -59,7 +61,7 @@ class Revocations:
             before = max(before, json.loads(kept)[1])  # what counts no longer stays so
         self._broker.leases.renew(holder, {_KEY: json.dumps([user, before])}, KEPT)
         self._broker.control.tell({_KEY: [user, before]})
-        self._hear(user, before)
+        self._hear([(user, before)])
 
     def _run(self) -> None:
         while True:
@@ -69,9 +71,8 @@ class Revocations:
                     self._ask_again(self._again.pop(0)[1])
                 if now - self._looked > _ALL:
                     self._look()
-                for order in self._broker.control.orders():
-                    if _KEY in order:
-                        self._hear(*order[_KEY])  # type: ignore[misc]
+                orders = self._broker.control.orders()
+                self._hear([order[_KEY] for order in orders if _KEY in order])  # type: ignore[misc]
             except LogUnavailable as error:
                 log.debug("revocations have to wait: %s", error)  # the listener says it aloud
             except Exception:
@@ -80,18 +81,23 @@ class Revocations:
                 return
 
     def _look(self) -> None:
-        for kept in self._broker.leases.read(_KEY).values():
-            self._hear(*json.loads(kept))
+        self._hear(map(json.loads, self._broker.leases.read(_KEY).values()))
         self._looked = time.monotonic()
 
-    def _hear(self, user: str | None, before: float) -> None:
-        if self._tokens.revoke(user, before):
-            self._ask_again(user)
-            self._again.append((time.monotonic() + _AGAIN, user))
+    def _hear(self, told: Iterable[tuple[str | None, float]]) -> None:
+        whose = set()
+        for n, (user, before) in enumerate(told):
+            if self._tokens.revoke(user, before):
+                whose.add(user)
+            if n % _TURN == 0:
+                time.sleep(0)  # there may be very many: polls and publishes get their turn
+        if whose:
+            self._ask_again(whose)
+            self._again.append((time.monotonic() + _AGAIN, whose))
 
-    def _ask_again(self, user: str | None) -> None:
-        for subscriber in self._hub.subscribers():
-            if subscriber.user is not None and user in (None, subscriber.user):
+    def _ask_again(self, whose: Set[str | None]) -> None:
+        for subscriber in self._hub.subscribers():  # once, however many were revoked
+            if subscriber.user is not None and (None in whose or subscriber.user in whose):
                 with self._hub.lock:
                     subscriber.ask_again()
 

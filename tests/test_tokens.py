@@ -211,6 +211,12 @@ def test_what_is_no_token_is_refused(text: str) -> None:
     assert refused(text).startswith("the token is not")
 
 
+def test_nothing_is_read_of_what_nobody_signed() -> None:
+    """Long ones of strangers would cost more than all else of a request."""
+    head, _, signature = token().split(".")
+    assert "not signed" in refused(f"{head}.{'?' * 7000}.{signature}")
+
+
 def test_another_secret_signs_nothing() -> None:
     assert "signed" in refused(jwt.encode(claims(), OTHER, "HS256"))
 
