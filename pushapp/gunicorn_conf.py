@@ -78,6 +78,11 @@ class logger_class(Logger):  # type: ignore[misc]  # noqa: N801 (gunicorn's name
         found["r"] = f"{method} {uri.partition('?')[0]} {version}"
         return found | {"q": "-", "f": found["f"].partition("?")[0]}
 
+    def exception(self, msg: Any, *args: Any, **options: Any) -> None:
+        """Log what failed: where a middleware did, gunicorn names the request's URI."""
+        shown = (arg.partition("?")[0] if isinstance(arg, str) else arg for arg in args)
+        super().exception(msg, *shown, **options)
+
 
 # Each parked client is a file descriptor: use what the hard limit allows. Workers inherit it.
 _soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)

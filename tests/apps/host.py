@@ -59,6 +59,18 @@ def _logging(app: Wsgi) -> Wsgi:
     return middleware
 
 
+def _failing(app: Wsgi) -> Wsgi:
+    """Wrap ``app`` in a middleware that fails when it is asked to."""
+
+    def middleware(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if "HTTP_X_FAIL" in environ:
+            raise RuntimeError("as asked for")
+        return app(environ, start_response)
+
+    return middleware
+
+
 app = _make()
 in_generator = _generator(app)
 in_logging = _logging(app)
+in_failing = _failing(app)

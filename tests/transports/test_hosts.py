@@ -112,3 +112,17 @@ def test_the_hosts_own_websocket_route_works_beside_ours(
         assert ours.data() == [n]
     echo.close()
     ours.close()
+
+
+def test_a_middleware_that_fails_brings_no_ticket_into_the_log(
+    make_server: Callable[..., Server],
+) -> None:
+    """gunicorn names the request, and here without its query."""
+    server = make_server(
+        app="tests.apps.host:in_failing", config=CONFIG, WEB_CONCURRENCY=1, expects_traceback=True
+    )
+    reply = server.ask("GET", "/push/sse?channels=a&ticket=unused", {"X-Fail": "1"})
+    assert reply.status == 500
+    server.stop()
+    assert "Error handling request GET /push/sse\n" in server.log
+    assert "unused" not in server.log
