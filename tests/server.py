@@ -45,10 +45,8 @@ def until(condition: Callable[[], Any], what: str, timeout: float = TIMEOUT) -> 
 
 
 def free_port() -> int:
-    """Return a port below those that the kernel gives to clients: one of them would take it while
-    its server is away, or meet itself there."""
-    while True:
-        port = random.randrange(10_000, 32_000)
+    """Return one that the kernel gives to no client, who could take it while its server is away."""
+    while port := random.randrange(10_000, 32_000):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)):
                 return port
