@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import signal
 import sys
 import time
 from datetime import UTC, datetime
@@ -136,6 +137,7 @@ def _run(options: argparse.Namespace, file: TextIO) -> None:
 
 def main() -> int:
     options = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers are ended, too
     try:
         build()
     except BenchError as error:
