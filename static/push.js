@@ -306,9 +306,10 @@
     var link = null, trial = null;
     var tries = 0, downSince = 0; // failures in a row, and since when
     var refused = 0; // tokens in a row
+    var worked = []; // the channels that were last allowed
     var retry, head, climbing, renewal; // timers
     var connection; // the id that the server knows this client by
-    var token, tokenUntil, askedAt, awaited = []; // who waits for a token
+    var token, tokenUntil, asking, awaited = []; // who waits for a token
     var replies = map(), ref = 0;
     var rests = store('localStorage', memory) || {};
     var steps = [].concat(options.transport || options.transports).map(function (name) {
@@ -367,13 +368,16 @@
       var result;
       function answer(i, value) {
         var waiting = awaited;
+        clearTimeout(asking);
         awaited = [];
         waiting.forEach(function (each) { each[i](value); });
       }
       function take(fresh) {
-        var life = claims(fresh).exp * 1000 - Date.now();
+        var its = claims(fresh);
+        // The page's clock may be wrong: what counts is how long the token was made to last.
+        var life = its.iat ? (its.exp - its.iat) * 1000
+          : Math.max(its.exp * 1000 - Date.now(), REST);
         token = fresh;
-        // The page's clock may be wrong, so one that is new is believed for a moment.
         tokenUntil = life === life ? Date.now() + Math.max(0.8 * life, 2000) : Infinity;
         answer(0, fresh);
       }
@@ -381,8 +385,8 @@
       if (typeof options.token !== 'function') { return then(options.token); }
       if (token && Date.now() < tokenUntil) { return then(token); }
       awaited.push([then, failed]);
-      if (awaited.length > 1 && Date.now() - askedAt < ANSWER_WAIT) { return; }
-      askedAt = Date.now();
+      if (awaited.length > 1) { return; }
+      asking = setTimeout(fail, ANSWER_WAIT, 'no answer');
       note('token asked for');
       try {
         result = options.token(take);
@@ -406,10 +410,10 @@
         token: function (then) {
           withToken(function (token) { if (isAlive(it)) { then(token); } }, it.failed);
         },
-        parameters: function () { return copy({connection: connection}, parameters()); },
+        parameters: function () { return copy({connection: connection}, from(it)); },
         address: function (path, ticket) {
           var anchor = root.document.createElement('a'); // resolves a relative URL, in every browser
-          anchor.href = options.url + path + '?' + query(copy({ticket: ticket}, parameters()));
+          anchor.href = options.url + path + '?' + query(copy({ticket: ticket}, from(it)));
           asked(it, path);
           return anchor.href;
         },
@@ -452,6 +456,12 @@
       });
     }
 
+    function from(it) {
+      var data = parameters();
+      it.cursor = data.cursor;
+      return data;
+    }
+
     function asked(it, path) {
       stats.requests += 1;
       note('request', it, path);
@@ -473,6 +483,10 @@
         function (error, answer, size) {
           if (!error && data.channels && !answer.messages) {
             error = {status: 0, detail: 'no answer of ours'};
+          }
+          if (!error) {
+            refused = 0;
+            if (data.channels) { worked = data.channels.split(','); }
           }
           done(error, answer, size);
         });
@@ -524,16 +538,28 @@
       } else if (frame.type === 'error' && FINAL_STATUS[frame.status]) {
         return failed(it, frame);
       } else if (!it.opened && frame.type !== 'reply' && frame.type !== 'error') {
+        // It would go on from where the line has not been, or tell once more what is lost.
+        if (it.stale) {
+          drop(it);
+          return open(it.step, true);
+        }
         up(it);
         if (it === link) { client.frame(it.welcome); }
       }
-      if (it === link) { client.frame(frame); }
+      if (it === link) {
+        if (trial && frame.type === 'live' && (!trial.cursor || frame.recovered === false)) {
+          trial.stale = true;
+        }
+        client.frame(frame);
+      }
     }
 
     function up(it) {
       it.opened = it.heard;
+      it.step.bad = false;
       refused = 0;
       if (it.step.transport.stream) {
+        worked = it.channels;
         it.silence = client.silence = (it.welcome.heartbeat || HOLD) * 1000 * HEARTBEATS;
         watch(it, it.silence);
       } else {
@@ -580,7 +606,7 @@
     }
 
     function failed(it, error) {
-      var onTrial = it === trial, step = it.step, wait = 0, renewed, lower;
+      var onTrial = it === trial, step = it.step, wait = 0, renewed, lower, added;
       var life = (error.detail === 'silent' ? it.heard : Date.now()) - it.opened;
       drop(it);
       forget();
@@ -591,7 +617,10 @@
         renewed = refused < 2;
       } else if (error.title && FINAL_STATUS[error.status] || FINAL_CODE[error.code]) {
         stop();
-        return client.end(error);
+        added = untried();
+        if (!added.length) { return client.end(error); }
+        client.refused(error, added);
+        return client.isRunning() && start();
       } else if (!it.opened) {
         step.bad = true;
         lower = next(step.index + 1);
@@ -618,6 +647,12 @@
       error.wait = wait;
       client.down(error);
       if (client.isRunning()) { again(wait); }
+    }
+
+    // What was added to channels that work: where it is refused, they go on.
+    function untried() {
+      var wants = client.wants().channels, added = without(wants, worked);
+      return added.length < wants.length ? added : [];
     }
 
     // Steps that failed where a lower one works are left in peace for a while, on other pages too.
@@ -718,13 +753,21 @@
       added = without(wants.channels, link.channels);
       removed = without(link.channels, wants.channels);
       if (!link.handle.send) {
-        if (link.handle.ask) { link.handle.ask(); } else if (added.concat(removed).length) { start(); }
+        if (link.handle.ask) {
+          link.handle.ask();
+          settle();
+        } else if (added.concat(removed).length) {
+          start();
+        }
         return;
       }
       link.channels = wants.channels;
       if (added.length) {
         send({op: 'subscribe', channels: added, cursor: wants.cursor || undefined}, function (reply) {
-          if (reply.ok) { return; }
+          if (reply.ok) {
+            worked = wants.channels;
+            return;
+          }
           if (FINAL_STATUS[reply.error.status]) {
             client.refused(reply.error, added);
             if (isOpen()) {
@@ -745,6 +788,7 @@
       stop: stop,
       send: send,
       renews: renews,
+      untried: untried,
       withToken: withToken,
 
       poll: function (token, done) {
@@ -859,8 +903,7 @@
           delete members[from];
           client.changed();
         }
-        // Before there is a cursor, nobody could tell from where on all comes.
-        if (message.what === 'join' && client.cursor()) {
+        if (message.what === 'join') {
           known = members[from];
           members[from] = message.channels;
           if (client.wants().channels.length > CHANNELS_MAX) {
@@ -874,7 +917,8 @@
             }).then(null, noop);
           }
           client.changed();
-          say('joined', copy({to: from}, client.state()));
+          // Before there is a cursor, nobody could tell from where on all comes: `lead` follows.
+          if (client.cursor()) { say('joined', copy({to: from}, client.state())); }
         }
         return;
       }
@@ -1019,7 +1063,7 @@
         client.silence = it.silence;
         carrier = it.transport;
         note('follower', carrier);
-        read([]);
+        if (push.channels.length) { read([]); }
       },
       changed: function () { line.change(); },
       refused: refused,
@@ -1164,12 +1208,18 @@
     function read(frames) {
       var mySync = sync = {frames: frames};
       function failed(error) {
+        var added;
         if (sync !== mySync) { return; }
         note('read failed', null, error.detail);
         if (line.renews(error)) { return read(mySync.frames); }
         if (error.title && FINAL_STATUS[error.status]) {
-          emit('error', error);
-          return ended();
+          added = line.untried();
+          if (!added.length) {
+            emit('error', error);
+            return ended();
+          }
+          refused(error, added);
+          return sync === mySync && changed(read(mySync.frames));
         }
         // What waits will be in the next answer, too.
         mySync.frames = [];
@@ -1272,14 +1322,15 @@
     // -- what the page is told
 
     function open() {
-      var changed = push.transport !== carrier || push.readyState !== OPEN;
+      var news = push.transport !== carrier || push.readyState !== OPEN;
+      if (!push.channels.length) { return; } // what is open is for other tabs
       push.transport = carrier;
       if (push.readyState !== OPEN) {
         if (opened) { stats.reconnects += 1; }
         opened = true;
       }
       state(OPEN);
-      if (changed) { emit('open', {transport: carrier}); }
+      if (news) { emit('open', {transport: carrier}); }
     }
 
     function state(value) {
@@ -1342,14 +1393,23 @@
           delete checked[channel];
         });
         push.channels = channels;
-        if (!channels.length) { push.cursor = null; } // nothing to go on with
-        if (role === 'follower') {
-          if (tabs) { tabs.join(); }
-        } else if (role) {
-          line.change();
+        if (!client.wants().channels.length) { push.cursor = null; } // nothing to go on with
+        if (!channels.length && role) {
+          desync();
+          state(CONNECTING);
         }
+        changed();
       }
       return push;
+    }
+
+    function changed() {
+      if (role === 'follower') {
+        if (tabs) { tabs.join(); }
+      } else if (role) {
+        line.change();
+        if (carrier) { open(); } // a leader's line may have been there for others
+      }
     }
 
     function refused(error, added) {

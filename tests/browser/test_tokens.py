@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -26,7 +28,7 @@ def room(channel: str) -> str:
 
 
 def token(lasts: float = 3600, user: str = "42") -> str:
-    return jwts.token("room:*", user=user, lasts=lasts)
+    return jwts.token("room:*", user=user, lasts=lasts, iat=time.time())
 
 
 class Source:
@@ -154,3 +156,66 @@ def test_tabs_share_by_user(server: Server, open_tabs: OpenTabs, room: str) -> N
     server.publish(room, "to all")
     for tab in tabs:
         assert tab.hear("client", "to all") == ["to all"]
+
+
+@pytest.mark.parametrize("asked", ["at the start", "later"])
+def test_a_source_that_never_answers_is_asked_again(
+    server: Server, open_tab: OpenTab, room: str, asked: str
+) -> None:
+    """A request for a token that hangs in the page's own code stops nothing for good."""
+    tab = open_tab(server)
+    tokens = [token()] if asked == "at the start" else [token(2), token()]
+    silent = len(tokens)
+    Source(
+        tab.page,
+        *tokens,
+        script=f"(n => done => {{ if ((n += 1) !== {silent}) {{ give().then(done); }} }})(0)",
+    )
+    listen(tab, "poll", room)
+    tab.wait("poll", "client.said.some(([event]) => event === 'error')")
+    assert "no answer" in tab.said("poll", "error")[0]["detail"]
+    tab.wait_open("poll")
+    server.publish(room, "heard")
+    assert tab.hear("poll", "heard") == ["heard"]
+
+
+def test_a_follower_may_be_refused_now_and_then(
+    server: Server, open_tabs: OpenTabs, room: str
+) -> None:
+    """Each 401 that a fresh token mends is forgotten: they do not add up to an end."""
+    tabs = open_tabs(server, 2)
+    for tab in tabs:
+        Source(tab.page, token())
+        listen(tab, "websocket", room)
+        tab.wait_open("websocket")
+    follower = tabs[1]
+    assert follower.do("websocket", "return push.inspect().role") == "follower"
+    refusal = json.dumps({"title": "Unauthorized", "status": 401, "detail": "expired"})
+    for n in range(4):
+        follower.page.route(
+            "**/push/poll?*", lambda route: route.fulfill(status=401, body=refusal), times=1
+        )
+        follower.do("websocket", "push.subscribe(argument)", f"{room}.{n}")
+        follower.wait(
+            "websocket",
+            "push.inspect().log.filter(line => /read failed/.test(line)).length > argument"
+            " || push.readyState > 1",
+            n,
+        )
+        follower.page.wait_for_timeout(300)  # the answer to the next read
+    server.publish(room, "heard")
+    assert follower.hear("websocket", "heard") == ["heard"]
+    assert follower.said("websocket", "close") == []
+
+
+def test_a_clock_that_is_ahead_asks_for_no_more_tokens(
+    server: Server, open_tab: OpenTab, room: str
+) -> None:
+    """How long a token was made to last counts, not what the page's clock makes of its end."""
+    tab = open_tab(server)
+    tab.page.evaluate("() => { const now = Date.now; Date.now = () => now() + 3600e3; }")
+    source = Source(tab.page, jwts.token("room:*", lasts=600, iat=time.time()))
+    listen(tab, "poll", room)
+    tab.wait_open("poll")
+    tab.wait("poll", "push.stats.requests > 20")  # one each 200 ms
+    assert len(source.given) == 1

@@ -1,0 +1,88 @@
+"""A better transport on trial beside one that works: it takes over, and the page cannot tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Route, WebSocketRoute
+
+from ..server import Server, until
+from .tab import Tab
+
+pytestmark = pytest.mark.browser
+
+OpenTab = Callable[..., Tab]
+
+LADDER = ["websocket", "longpoll"]
+
+
+def first_socket_waits(tab: Tab) -> list[WebSocketRoute]:
+    """Let the first WebSocket's handshake take until the test connects it; return all of them."""
+    sockets: list[WebSocketRoute] = []
+
+    def relay(socket: WebSocketRoute) -> None:
+        sockets.append(socket)
+        if len(sockets) > 1:
+            socket.connect_to_server()
+
+    tab.page.route_web_socket("**/push/ws?*", relay)
+    return sockets
+
+
+def test_a_message_before_the_trial_took_over_is_not_missed(
+    server: Server, open_tab: OpenTab, channel: str
+) -> None:
+    """A WebSocket that began without a cursor does not go on from its own "now"."""
+    tab = open_tab(server)
+    sockets, polls, held = first_socket_waits(tab), [], []
+
+    def hold_the_second(route: Route) -> None:
+        polls.append(route)
+        if len(polls) == 1:
+            route.continue_()
+        else:
+            held.append(route)
+
+    tab.page.route("**/push/longpoll?*", hold_the_second)
+    tab.listen("client", [channel], transports=LADDER)
+    tab.wait_open("client")
+    until(lambda: tab.page.wait_for_timeout(20) or held, "a second long poll is on its way")
+    server.publish(channel, "between")
+    sockets[0].connect_to_server()
+    tab.wait("client", "push.transport === 'websocket'")
+    server.publish(channel, "end")
+    assert tab.hear("client", "end") == ["between", "end"]
+
+
+@pytest.mark.parametrize(
+    ("event", "options"), [("history", {"history": 5}), ("lost", {"cursor": "0.1"})]
+)
+def test_what_the_line_has_told_the_trial_does_not_tell_again(
+    server: Server, open_tab: OpenTab, channel: str, event: str, options: dict[str, object]
+) -> None:
+    """History and losses are told once, although two links began from the same place."""
+    server.publish(channel, "old")
+    tab = open_tab(server)
+    sockets = first_socket_waits(tab)
+    tab.listen("client", [channel], transports=LADDER, **options)
+    tab.wait_open("client")
+    sockets[0].connect_to_server()
+    tab.wait("client", "push.transport === 'websocket'")
+    server.publish(channel, "end")
+    tab.hear("client", "end")
+    assert len(tab.said("client", event)) == 1
+
+
+def test_a_change_of_channels_does_not_end_the_climb(
+    server: Server, open_tab: OpenTab, channel: str
+) -> None:
+    """Who subscribes while the WebSocket is on trial gets a WebSocket all the same."""
+    tab = open_tab(server)
+    first_socket_waits(tab)
+    tab.listen("client", [channel], transports=LADDER)
+    tab.wait_open("client")
+    tab.do("client", "push.subscribe(argument)", f"{channel}.more")
+    tab.wait("client", "push.transport === 'websocket'")
+    server.publish(f"{channel}.more", "end")
+    assert tab.hear("client", "end") == ["end"]
