@@ -78,6 +78,9 @@
     return list.filter(function (item) { return others.indexOf(item) < 0; });
   }
 
+  // Names of channels, as a list or with commas.
+  function names(given) { return [].concat(given || []).join().split(',').filter(Boolean); }
+
   function random() { return Math.random().toString(36).slice(2); }
 
   function jittered(ms) { return (ms || 0) * (1 + Math.random() / 2); }
@@ -226,7 +229,7 @@
 
         function ask(token) {
           var data = link.parameters(), asked = Date.now();
-          timer = 0;
+          stop();
           // The first answer tells that the line works and what was missed: it should not wait.
           if (holds) { data.timeout = first ? 1 : link.step.hold || HOLD; }
           xhr = link.request(path, data, token, (data.timeout || 0) * 1000 + ANSWER_WAIT,
@@ -261,15 +264,10 @@
         ask(token);
         return {
           wake: function () {
-            if (timer) {
-              clearTimeout(timer);
-              again();
-            }
-          },
-          ask: function () {
-            stop();
+            first = true; // what a dead connection swallows is soon noticed
             again();
           },
+          ask: again,
           close: function (done) {
             stop();
             done();
@@ -357,8 +355,7 @@
     function keeps(it) {
       lease(it, Date.now() + LEASE);
       if (!it.step.transport.slot || !crowded()) { return true; }
-      client.down();
-      again(jittered(BACKOFF));
+      away(jittered(BACKOFF));
     }
 
     function note(what, it, detail, size) { client.note(what, it && it.step.name, detail, size); }
@@ -381,7 +378,9 @@
         tokenUntil = life === life ? Date.now() + Math.max(0.8 * life, 2000) : Infinity;
         answer(0, fresh);
       }
-      function fail(e) { answer(1, {detail: 'no token: ' + e}); }
+      function fail(e) { 
+        answer(1, {detail: 'no token: ' + (e && (e.message || e.statusText || e.status) || e)});
+      }
       if (typeof options.token !== 'function') { return then(options.token); }
       if (token && Date.now() < tokenUntil) { return then(token); }
       awaited.push([then, failed]);
@@ -530,8 +529,7 @@
       } else if (frame.type === 'heartbeat') {
         if (!keeps(it)) { return; }
       } else if (frame.type === 'reconnect') {
-        client.down();
-        return again(jittered(frame.after));
+        return away(jittered(frame.after));
       } else if (frame.type === 'reply' && replies[frame.ref]) {
         replies[frame.ref](frame);
         delete replies[frame.ref];
@@ -593,14 +591,17 @@
     }
 
     // A token is replaced in place before it expires, where there is a way to.
-    function renew(it) {
-      var left = tokenUntil - Date.now();
+    function renew(it, wait) {
+      var left = wait || tokenUntil - Date.now();
       clearTimeout(renewal);
       if (!token || left > 0x7fffffff) { return; }
       renewal = setTimeout(function () {
-        it.token(function (fresh) {
+        withToken(function (fresh) {
+          if (it !== link) { return; }
           it.handle.send({op: 'refresh', token: fresh});
           renew(it);
+        }, function () { // what it has is good for a while
+          if (it === link) { renew(it, jittered(POLL_INTERVAL)); }
         });
       }, left);
     }
@@ -634,7 +635,6 @@
         rest(step); // it opens, and never lasts
       }
       if (link) { return settle(); }
-      if (trial) { return it.opened && client.down(error); } // it goes down the ladder by itself
       if (!renewed) {
         // Full jitter: after a restart everyone comes back, but not at once. Nobody stays away longer
         // than about as long again as the trouble has lasted.
@@ -645,8 +645,11 @@
         tries += 1;
       }
       error.wait = wait;
-      client.down(error);
-      if (client.isRunning()) { again(wait); }
+      if (trial) { // it goes down the ladder by itself, and may take long for that
+        head = setTimeout(beside, wait);
+        return it.opened && client.down(error);
+      }
+      away(wait, error);
     }
 
     // What was added to channels that work: where it is refused, they go on.
@@ -719,16 +722,21 @@
       if (!client.wants().channels.length) { return client.down(); } // until subscribe()
       open(first, true);
       if (!first.transport.stream) { return; }
-      head = setTimeout(function () {
-        var safe = steps.filter(function (step) {
-          return step.index > first.index && !step.transport.stream
-            && !(step.transport.slot && crowded());
-        })[0];
-        if (!link && trial && safe) { open(safe); }
-      }, HEAD_START);
+      head = setTimeout(beside, HEAD_START);
     }
 
-    function again(wait) {
+    // Opens what works everywhere beside a stream that has not said anything.
+    function beside() {
+      var safe = trial && trial.step.transport.stream && steps.filter(function (step) {
+        return step.index > trial.step.index && !step.transport.stream
+          && !(step.transport.slot && crowded());
+      })[0];
+      if (!link && safe) { open(safe); }
+    }
+
+    function away(wait, error) {
+      client.down(error);
+      if (!client.isRunning()) { return; } // a handler of the page has closed it
       stop();
       note('wait', null, Math.round(wait) + ' ms');
       retry = setTimeout(start, wait);
@@ -816,6 +824,8 @@
           if (link.handle.wake) {
             link.handle.wake();
             if (link.silence) { watch(link, WELCOME_WAIT); }
+          } else if (fresh || Date.now() - link.heard > link.silence / 4) {
+            return start(); // from the cursor, so that it costs nothing but a connection
           }
           settle();
         } else if (retry) {
@@ -984,7 +994,7 @@
     var options = copy({url: '/push', transports: ['websocket', 'sse', 'longpoll', 'poll']}, given);
     var push = {
       readyState: CONNECTING, transport: null, cursor: options.cursor || null,
-      channels: [].concat(options.channels || []), options: options,
+      channels: names(options.channels), options: options,
       stats: {requests: 0, empty: 0, messages: 0, duplicates: 0, bytes: 0, reconnects: 0},
       CONNECTING: CONNECTING, OPEN: OPEN, CLOSING: CLOSING, CLOSED: CLOSED
     };
@@ -1194,9 +1204,9 @@
     // Tells the page the truth: once after each coming back, and whenever something is gone.
     function continuity(frame) {
       var lost = (frame.lost || []).filter(mine);
-      if (frame.recovered === false) {
-        checked = map();
-        if (lost.length) { emit('lost', lost); }
+      if (frame.recovered === false) { checked = map(); }
+      if (lost.length) {
+        emit('lost', lost);
       } else if (resuming) {
         emit('recovered', {cursor: push.cursor});
       }
@@ -1219,7 +1229,11 @@
             return ended();
           }
           refused(error, added);
-          return sync === mySync && changed(read(mySync.frames));
+          if (sync === mySync) {
+            changed();
+            read(mySync.frames);
+          }
+          return;
         }
         // What waits will be in the next answer, too.
         mySync.frames = [];
@@ -1266,8 +1280,11 @@
 
     function resume() {
       var kept = store('sessionStorage', place);
-      if (options.resume === undefined) { options.resume = !options.cursor && !options.history; }
-      if (options.resume && !push.cursor && kept && Date.now() - kept.at < RESUME) {
+      if (options.resume === undefined) { // frames of a page would take each other's place
+        options.resume = !options.cursor && !options.history && root === root.top;
+      }
+      if (options.resume && push.channels.length && !push.cursor && kept
+          && Date.now() - kept.at < RESUME) {
         push.cursor = kept.cursor;
         copy(newest, kept.newest);
         resuming = true;
@@ -1288,7 +1305,13 @@
         if (token && !user && typeof share !== 'string') { return alone(); }
         tabs = Tabs(['push.js', options.url, options.transport || options.transports, share,
           user, !!options.presence].join(' '), client);
-      }, alone);
+      }, function (error) {
+        if (role !== 'follower' || tabs) { return; }
+        role = null;
+        error.wait = jittered(POLL_INTERVAL);
+        retry = setTimeout(arrive, error.wait);
+        emit('error', error);
+      });
     }
 
     function leave(done) {
@@ -1379,11 +1402,11 @@
 
     // New channels start where the client is: at its cursor.
     push.subscribe = function (channels) {
-      return change(push.channels.concat(without([].concat(channels), push.channels)));
+      return change(push.channels.concat(without(names(channels), push.channels)));
     };
 
     push.unsubscribe = function (channels) {
-      return change(without(push.channels, [].concat(channels)));
+      return change(without(push.channels, names(channels)));
     };
 
     function change(channels) {

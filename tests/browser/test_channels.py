@@ -113,3 +113,33 @@ def test_a_follower_that_is_refused_a_channel_keeps_the_others(
         assert tab.hear(NAME, 1) == [1]
     assert [error["status"] for error in second.said(NAME, "error")] == [401]
     assert (first.said(NAME, "state"), first.said(NAME, "error")) == ([1], [])
+
+
+def test_names_with_commas_are_several(server: Server, open_tab: OpenTab, channel: str) -> None:
+    """The server's own way to write a list of channels is understood."""
+    tab = open_tab(server)
+    tab.page.evaluate(
+        "options => listen('client', options)",
+        {"channels": f"{channel},{channel}.b", "transport": "websocket"},
+    )
+    tab.do(NAME, "push.subscribe(argument)", f"{channel}.c,{channel}.d")
+    tab.wait_open(NAME)
+    for n, name in enumerate(["", ".b", ".c", ".d"]):
+        server.publish(channel + name, n)
+    assert tab.hear(NAME, 3) == [0, 1, 2, 3]
+
+
+def test_a_page_without_channels_goes_on_from_no_other(
+    server: Server, open_tab: OpenTab, channel: str
+) -> None:
+    """A page that does not say yet what it wants begins with its first channel, now."""
+    tab = open_tab(server)
+    for name in (channel, f"{channel}.other"):
+        tab.listen(NAME, [], transports=LADDER)
+        tab.do(NAME, "push.subscribe(argument)", name)
+        tab.wait_open(NAME)
+        server.publish(name, name)
+        assert tab.hear(NAME, name) == [name]
+        assert tab.said(NAME, "recovered") == []
+        server.publish(f"{channel}.other", "before anybody asked")
+        tab.load()

@@ -44,10 +44,14 @@ def test_a_message_before_the_trial_took_over_is_not_missed(
         else:
             held.append(route)
 
+    def second_is_held() -> bool:
+        tab.page.wait_for_timeout(20)
+        return bool(held)
+
     tab.page.route("**/push/longpoll?*", hold_the_second)
     tab.listen("client", [channel], transports=LADDER)
     tab.wait_open("client")
-    until(lambda: tab.page.wait_for_timeout(20) or held, "a second long poll is on its way")
+    until(second_is_held, "a second long poll is on its way")
     server.publish(channel, "between")
     sockets[0].connect_to_server()
     tab.wait("client", "push.transport === 'websocket'")
@@ -86,3 +90,27 @@ def test_a_change_of_channels_does_not_end_the_climb(
     tab.wait("client", "push.transport === 'websocket'")
     server.publish(f"{channel}.more", "end")
     assert tab.hear("client", "end") == ["end"]
+
+
+def test_an_outage_ends_for_polls_before_streams_have_run_out_of_patience(
+    server: Server, open_tab: OpenTab, channel: str
+) -> None:
+    """Streams are swallowed, and polls failed at first: they are tried again beside the trial."""
+    tab = open_tab(server)
+    failed: list[Route] = []
+    tab.page.route_web_socket("**/push/ws?*", lambda socket: None)
+
+    def fail_twice(route: Route) -> None:
+        if len(failed) < 2:
+            failed.append(route)
+            route.abort()
+        else:
+            route.continue_()
+
+    tab.page.route("**/push/longpoll?*", fail_twice)
+    tab.listen("client", [channel], transports=LADDER)
+    tab.wait_open("client")
+    asked = tab.do(
+        "client", "return push.inspect().log.filter(line => /request websocket/.test(line))"
+    )
+    assert len(asked) == 1

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Route, WebSocketRoute
 
-from ..server import Server
+from ..server import ROOT, SHORT, Server, free_port, until
+from ..wire import TIMEOUT
 from .tab import Tab
 
 pytestmark = pytest.mark.browser
@@ -136,3 +140,77 @@ def test_names_that_mean_something_to_javascript(
     assert tab.hear("websocket", 2) == [1, 2]
     assert tab.do("websocket", "return client.odd") == 2
     assert tab.page.evaluate("Object.keys(Object.prototype).length") == 0
+
+
+@pytest.mark.parametrize("transport", ["sse", "longpoll"])
+def test_looks_at_once_where_the_connection_went_silent(
+    server: Server, open_tab: OpenTab, channel: str, transport: str
+) -> None:
+    """On `online` the client does not wait for a connection that may be dead without an end."""
+    port = free_port()
+    command = [sys.executable, "-m", "tests.networks.bad_line", str(port), str(server.port)]
+    line = subprocess.Popen([*command, '{"silent_after": 4}'], cwd=ROOT)
+    try:
+        until(lambda: listens(port), "the line carries")
+        tab = open_tab(server)
+        tab.url = f"http://127.0.0.1:{port}/healthz"
+        tab.load()
+        tab.listen(transport, [channel])
+        tab.wait_open(transport)
+        tab.page.wait_for_timeout(5000)
+        server.publish(channel, "now")
+        assert tab.do(transport, "return client.heard") == []
+        tab.page.evaluate("dispatchEvent(new Event('online'))")
+        assert tab.hear(transport, "now") == ["now"]
+    finally:
+        line.terminate()
+        line.wait(TIMEOUT)
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_closed_by_a_handler_is_closed(
+    make_server: MakeServer, open_tab: OpenTab, channel: str
+) -> None:
+    """A page that gives up while the server restarts makes no request more."""
+    server = make_server(WEB_CONCURRENCY=1)
+    tab = open_tab(server)
+    tab.listen("sse", [channel])
+    tab.wait_open("sse")
+    tab.do("sse", "push.on('state', state => { if (state === 0) { push.close(); } })")
+    server.restart()
+    tab.wait("sse", "push.readyState === push.CLOSED")
+    made = tab.stats("sse")["requests"]
+    tab.page.wait_for_timeout(1000)
+    assert tab.stats("sse")["requests"] == made
+    assert tab.said("sse", "error") == []
+
+
+def test_each_tab_hears_the_truth_about_its_own_channels(
+    make_server: MakeServer, open_tabs: Callable[..., list[Tab]], channel: str
+) -> None:
+    """One tab's channel has lost something, the other's has not: `lost` there, `recovered` here."""
+    server = make_server(WEB_CONCURRENCY=1)
+    short = channel.replace("public:", "short:")
+    first, second = open_tabs(server, 2)
+    for tab, name in ((first, short), (second, channel)):
+        tab.listen("client", [name], transports=["websocket"])
+        tab.wait_open("client")
+    server.publish(short, "x")
+    first.hear("client", "x")
+    first.page.evaluate("Object.defineProperty(navigator, 'onLine', {get: () => false})")
+    server.stop()
+    for tab in (first, second):
+        tab.wait("client", "push.readyState === 0")
+    server.start()
+    for n in range(SHORT + 2):
+        server.publish(short, n)
+    server.publish(channel, "kept")
+    first.page.evaluate("dispatchEvent(new Event('online'))")
+    second.hear("client", "kept")
+    second.wait("client", "client.said.some(([event]) => event === 'recovered')")
+    first.wait("client", "client.said.some(([event]) => event === 'lost')")
+    assert (second.said("client", "lost"), first.said("client", "recovered")) == ([], [])

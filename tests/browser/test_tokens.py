@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Page
 
+from pushapp.tokens import LEEWAY
+
 from .. import jwts
 from ..server import Server
 from .tab import TRANSPORTS, Tab
@@ -43,6 +45,12 @@ class Source:
     def _give(self) -> str:
         self.given.append(next(self._tokens, self.given[-1] if self.given else ""))
         return self.given[-1]
+
+
+def fails_once(which: int) -> str:
+    """Return the script of a source that fails once: when it is asked for the first time (1), or later."""
+    refuse = f"if ((n += 1) === {which}) {{ throw {{status: 503}}; }}"
+    return f"(n => async () => {{ {refuse} return give(); }})(0)"
 
 
 def listen(tab: Tab, transport: str, room: str, **options: object) -> None:
@@ -164,7 +172,7 @@ def test_a_source_that_never_answers_is_asked_again(
 ) -> None:
     """A request for a token that hangs in the page's own code stops nothing for good."""
     tab = open_tab(server)
-    tokens = [token()] if asked == "at the start" else [token(2), token()]
+    tokens = [token()] if asked == "at the start" else [token(3), token()]
     silent = len(tokens)
     Source(
         tab.page,
@@ -219,3 +227,42 @@ def test_a_clock_that_is_ahead_asks_for_no_more_tokens(
     tab.wait_open("poll")
     tab.wait("poll", "push.stats.requests > 20")  # one each 200 ms
     assert len(source.given) == 1
+
+
+def test_a_socket_is_kept_while_no_new_token_is_to_be_had(
+    server: Server, open_tab: OpenTab, room: str
+) -> None:
+    """A refresh that fails is tried again: the token that the socket has is still good."""
+    tab = open_tab(server)
+    early = jwts.token("room:*", lasts=3600, iat=time.time() + 3600 - LEEWAY - 3)
+    source = Source(
+        tab.page,
+        early,
+        token(),
+        script=fails_once(2),
+    )
+    listen(tab, "websocket", room)
+    tab.wait_open("websocket")
+    tab.wait("websocket", "push.inspect().log.filter(l => /token asked for/.test(l)).length === 3")
+    tab.page.wait_for_timeout(300)  # a failure would be told by now
+    assert len(source.given) == 2
+    assert (tab.said("websocket", "state"), tab.said("websocket", "error")) == ([1], [])
+
+
+def test_tabs_share_after_a_source_that_was_down(
+    server: Server, open_tabs: OpenTabs, room: str
+) -> None:
+    """No token at the start is an error with a next try, not a connection for each tab for ever."""
+    tabs = open_tabs(server, 2)
+    for tab in tabs:
+        script = (
+            "(n => async () => { if ((n += 1) < 2) { throw {status: 503}; } return give(); })(0)"
+        )
+        Source(tab.page, token(), script=script)
+        listen(tab, "websocket", room)
+    for tab in tabs:
+        tab.wait_open("websocket")
+        (error,) = tab.said("websocket", "error")
+        assert error["detail"] == "no token: 503" and error["wait"] > 0
+    roles = [tab.do("websocket", "return push.inspect().role") for tab in tabs]
+    assert sorted(roles) == ["follower", "leader"]
