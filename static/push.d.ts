@@ -10,7 +10,7 @@ declare namespace Push {
   interface Options {
     /** Where the server is: a path, or a URL of another origin. Default: '/push' */
     url?: string;
-    /** Names of channels; without any, the client waits for subscribe(). */
+    /** Names of channels, also with commas in one; without any, the client waits for subscribe(). */
     channels?: string | string[];
     /** Which transports to use, best first. Default: all four. */
     transports?: Transport[];
@@ -26,7 +26,7 @@ declare namespace Push {
     withCredentials?: boolean;
     /** Tell who comes and goes. */
     presence?: boolean;
-    /** Go on over page loads. Default: yes, unless `cursor` or `history` is given. */
+    /** Go on over page loads. Default: yes, but not with `cursor` or `history`, nor in a frame. */
     resume?: boolean;
     /** false: a line of this tab's own. A name: share with tabs that say the same. */
     share?: boolean | string;

@@ -48,7 +48,7 @@ class Source:
 
 
 def fails_once(which: int) -> str:
-    """Return the script of a source that fails once: when it is asked for the first time (1), or later."""
+    """Return the script of a source that fails once: the first time (1) or a later one."""
     refuse = f"if ((n += 1) === {which}) {{ throw {{status: 503}}; }}"
     return f"(n => async () => {{ {refuse} return give(); }})(0)"
 
