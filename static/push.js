@@ -870,7 +870,7 @@
       alarm = setTimeout(function () {
         if (ask) {
           say('who');
-          watch(WELCOME_WAIT, false);
+          watch(jittered(WELCOME_WAIT), false); // one steals first, and its `lead` stops the others
         } else {
           client.note('leader silent');
           elect(true);
@@ -900,6 +900,7 @@
           leader = null;
           client.follow();
           elect();
+          say('who'); // some may have joined this tab while it did not know
           join();
         }
       });
@@ -932,7 +933,7 @@
         }
         return;
       }
-      if (message.what === 'lead') {
+      if (message.what === 'lead' || message.what === 'here' && from !== leader) {
         join();
       } else if (message.what === 'joined' && message.to === id) {
         leader = from;

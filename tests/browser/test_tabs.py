@@ -137,6 +137,26 @@ def test_another_tab_takes_over(
         assert role(successor) == "leader"
 
 
+def test_eight_tabs_outlive_a_leader_that_hangs(
+    make_server: MakeServer, open_tabs: OpenTabs, channel: str
+) -> None:
+    """It comes to itself and answers those who had asked it meanwhile: nobody follows it."""
+    server = make_server(PUSH_HEARTBEAT=1, WEB_CONCURRENCY=1)
+    tabs = open_tabs(server, 8)
+    listen(tabs, channel)
+    leader = leader_of(tabs)
+    leader.page.evaluate(HANG)
+    leader_of([tab for tab in tabs if tab is not leader])
+    until(lambda: role(leader) == "follower", "it joins the one that took over")
+    until(lambda: len([t for t in tabs if role(t) == "leader"]) == 1, "there is one leader")
+    for tab in tabs:
+        tab.wait(NAME, "push.readyState === push.OPEN")
+
+    server.publish(channel, "after")
+    for tab in tabs:
+        assert tab.hear(NAME, "after") == ["after"]
+
+
 def test_one_tab_without_a_right_is_its_own_affair(
     server: Server, open_tabs: OpenTabs, channel: str
 ) -> None:
