@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import subprocess
-import tarfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from ..needs import missing, needs
+from .. import jquery
+from ..needs import needs
 from ..server import Server
 from ..wire import TIMEOUT
 from .tab import Tab
 
 _ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-_NPM_TIMEOUT = 60  # seconds
 
 
 @pytest.fixture(scope="session")
@@ -65,25 +64,8 @@ def new_page(new_browser: Callable[..., BrowserContext]) -> Callable[..., Page]:
 @pytest.fixture
 def jquery_file(request: pytest.FixtureRequest) -> Callable[[str], Path]:
     """Return the full build of a jQuery; other versions than ours come from npm, once."""
-    cache = request.config.cache
-    assert cache is not None
-
-    def find(version: str) -> Path:
-        path = cache.mkdir("jquery") / f"jquery-{version}.js"
-        if not path.exists():
-            command = [needs("npm"), "pack", "--silent", f"jquery@{version}"]
-            packed = subprocess.run(
-                command, cwd=path.parent, capture_output=True, text=True, timeout=_NPM_TIMEOUT
-            )
-            if packed.returncode:
-                missing(f"npm has no jQuery {version} for this machine: {packed.stderr[-200:]}")
-            with tarfile.open(path.parent / packed.stdout.strip()) as archive:
-                file = archive.extractfile("package/dist/jquery.js")
-                assert file is not None
-                path.write_bytes(file.read())
-        return path
-
-    return find
+    assert request.config.cache is not None
+    return partial(jquery.jquery_file, request.config.cache)
 
 
 @pytest.fixture
