@@ -16,12 +16,13 @@ from collections.abc import Callable, Mapping
 from ...errors import LogUnavailable
 from ...settings import Retention
 from ..interface import Control, Leases, Log, Schedule
+from ..names import random_name
 from .follow import RedisFollower
 from .health import Health
 from .line import Line
 from .log import RedisLog
 from .scripts import CANCEL, CHECK, CLAIM, FIRE, LEASES, ORDERS, RENEW, TELL
-from .server import Server, random_name
+from .server import Server
 
 
 class RedisBroker:

@@ -17,7 +17,8 @@ from redis.exceptions import ConnectionError as BrokenConnection
 
 from ...errors import LogUnavailable
 from ...message import Cursor
-from .server import PATIENCE, TROUBLE, Server, random_name, unavailable
+from ..names import random_name
+from .server import PATIENCE, TROUBLE, Server, unavailable
 
 _CONTROL = "!control"  # no channel may have such a name: what wakes everybody
 _LOOK = 1.0  # seconds

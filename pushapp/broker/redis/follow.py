@@ -187,9 +187,7 @@ class RedisFollower:
         if names:
             page, lasts = read(self._reads, names, None, None, 1, 1, first=True)
             if page.cursor.epoch == position.epoch:
-                behind = [name for name, last in lasts.items() if last > position.n]
-                if behind:
-                    self._owe([name for name in behind if name in self._watched])
+                self._owe([name for name, last in lasts.items() if last > position.n])
 
     def expect(self, seconds: float) -> None:
         """Something was scheduled for then."""

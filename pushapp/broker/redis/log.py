@@ -24,9 +24,10 @@ from ..interface import (
     Receipt,
     Scheduled,
 )
+from ..names import random_name
 from .line import Line
 from .scripts import APPEND, CHANNELS, CLEAR, HISTORY, READ
-from .server import PATIENCE, Names, random_name
+from .server import PATIENCE, Names
 
 KEY_TTL = 300.0  # seconds that an idempotency key is remembered (docs/protocol.md)
 _OWN_KEY_TTL = 4 * PATIENCE  # ... and one that only guards our own second attempt

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import secrets
-import string
 from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -28,12 +26,12 @@ from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from ...errors import LogUnavailable, SettingsError
 from ...message import Cursor
+from ..names import random_name
 from .scripts import ADOPT, ALL, Script
 
 PATIENCE = 5.0  # seconds that an answer is waited for
 _CONNECT = 2.0  # seconds
 JUMP = 1_000_000_000  # ids; more than a failover can have taken with it
-_ALPHABET = string.digits + string.ascii_lowercase
 
 log = logging.getLogger(__name__)
 
@@ -115,11 +113,6 @@ def is_gone(error: ResponseError) -> bool:
     """Tell whether what answers is no longer the server that the connection was made to."""
     # redis-py takes the code off; Redis 6 leaves it in the middle of a script's error
     return isinstance(error, ReadOnlyError | MasterDownError) or "READONLY" in str(error)
-
-
-def random_name(length: int) -> str:
-    """Return ``length`` random characters that may stand in an id."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
 
 
 class Names:

@@ -27,6 +27,7 @@ from ..interface import (
     Receipt,
     Scheduled,
 )
+from ..names import random_name
 from .file import LogFile, Meta, Tx
 from .rows import (
     AFTER,
@@ -41,7 +42,6 @@ from .rows import (
     page_of,
     trim,
 )
-from .schema import random_name
 from .writer import Writer
 
 KEY_TTL = 300.0  # seconds that an idempotency key is remembered (docs/protocol.md)

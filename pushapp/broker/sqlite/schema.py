@@ -6,19 +6,17 @@ use. What does not: how connections are kept (``file``), or what is done with th
 
 from __future__ import annotations
 
-import secrets
 import sqlite3
-import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...errors import LogUnavailable
 from ...message import Cursor
+from ..names import random_name
 
 VERSION = 1  # PRAGMA user_version
 JUMP = 1_000_000_000  # ids; more than a power cut can have taken with it
 
-_ALPHABET = string.digits + string.ascii_lowercase
 _TABLES = (
     # boot, inode: of the machine's run and of the file when it was last opened
     # trimmed: highest n ever removed; floor: highest last id of a forgotten channel;
@@ -70,11 +68,6 @@ class Place:
     boot: str  # this run of the machine
     inode: int  # the file at the path
     seen: Sequence[Cursor]  # heads that are known to have been there
-
-
-def random_name(length: int) -> str:
-    """Return ``length`` random characters that may stand in an id."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
 
 
 def adopt(cursor: sqlite3.Cursor, place: Place) -> Cursor:
