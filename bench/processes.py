@@ -150,7 +150,51 @@ class Server:
         return self._log.read_text("utf-8", "replace")[-2000:].strip()
 
 
-class LoadClient:
+class Child:
+    """A program that takes commands as lines and answers each with a line of JSON."""
+
+    def __init__(self, command: list[str], cwd: Path | None = None) -> None:
+        self._process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        assert self._process.stdin and self._process.stdout
+        self._process.stdin.close()  # it ends by itself then
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            end(self._process, STOP_SECONDS)
+        self._process.stdout.close()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def _answer(self, line: str, seconds: float) -> dict[str, Any] | None:
+        """Send a line; return the answer, None where there is none within `seconds`."""
+        assert self._process.stdin and self._process.stdout
+        self._process.stdin.write(line.encode() + b"\n")
+        self._process.stdin.flush()
+        ready, _, _ = select.select([self._process.stdout], [], [], seconds)
+        found = self._process.stdout.readline() if ready else b""
+        answer: dict[str, Any] | None = json.loads(found) if found else None
+        return answer
+
+
+class LoadClient(Child):
     """The C load client: subscribers of one transport, and publishers, at one server."""
 
     def __init__(
@@ -176,30 +220,7 @@ class LoadClient:
         for name, value in options.items():
             command += [f"--{name}", str(value)]
         self._server = server
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.close()  # it ends by itself then
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            end(self._process, STOP_SECONDS)
-        self._process.stdout.close()
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
+        super().__init__(command)
 
     def ask(self, command: str, seconds: float = 0.0, **arguments: float) -> dict[str, Any]:
         """Run one command of load.c, which takes about `seconds`, and return its answer.
@@ -207,18 +228,13 @@ class LoadClient:
         Raises:
             BenchError: there is no answer.
         """
-        assert self._process.stdin and self._process.stdout
         words = [command, *(f"{name}={value:g}" for name, value in arguments.items())]
         if seconds:
             words.append(f"secs={seconds:g}")
-        self._process.stdin.write((" ".join(words) + "\n").encode())
-        self._process.stdin.flush()
         limit = seconds + arguments.get("limit", 0.0) + GRACE_SECONDS
-        ready, _, _ = select.select([self._process.stdout], [], [], limit)
-        line = self._process.stdout.readline() if ready else b""
-        if not line:
+        answer = self._answer(" ".join(words), limit)
+        if answer is None:
             raise BenchError(f"no answer to {words} at {self._server.peer.name}")
-        answer: dict[str, Any] = json.loads(line)
         return answer
 
     def connect(self, subscribers: int) -> dict[str, Any]:
