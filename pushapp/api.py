@@ -21,6 +21,7 @@ from .message import CHANNEL_PATTERN, Cursor, dump
 from .origins import check_origin
 from .problem import problem, secure
 from .publish import MAX_BODY, load_json
+from .reply import json_reply, raw_reply
 from .transports.poll import array
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def publish() -> Response:
     wanted = push.parse(body, request.headers.get("Idempotency-Key"))
     for channel in dict.fromkeys(draft.channel for draft in wanted.drafts):
         push.gate.may_publish(channel)
-    return _json(push.append(wanted, publisher(push)))
+    return json_reply(push.append(wanted, publisher(push)))
 
 
 def ticket() -> Response:
@@ -78,7 +79,7 @@ def ticket() -> Response:
     if token is None:
         raise NoCredentials("a ticket is given for a token (Authorization: Bearer TOKEN)")
     ticket = push.tickets.make(token)
-    return _json({"ticket": ticket.text, "expires": int(ticket.seconds)})
+    return json_reply({"ticket": ticket.text, "expires": int(ticket.seconds)})
 
 
 def _check_cookie_request(push: Push) -> None:
@@ -95,7 +96,7 @@ def channels() -> Response:
     push.api_keys.require_look()
     prefix, after = request.args.get("prefix", ""), request.args.get("after", "")
     found = push.broker.log.channels(prefix, after, _limit())
-    return _json({"channels": [_info(info) for info in found]})
+    return json_reply({"channels": [_info(info) for info in found]})
 
 
 def channel(channel: str) -> Response:
@@ -105,7 +106,7 @@ def channel(channel: str) -> Response:
     _, info = push.broker.log.history(_name(channel), 0)
     counted = {**_info(info), "subscribers": push.census.subscribers(channel)}
     retained = b"null" if info.retained is None else array([info.retained])[1:-1]
-    return _raw(dump(counted).encode()[:-1] + b',"retained":' + retained + b"}")
+    return raw_reply(dump(counted).encode()[:-1] + b',"retained":' + retained + b"}")
 
 
 def history(channel: str) -> Response:
@@ -116,7 +117,7 @@ def history(channel: str) -> Response:
     messages, _ = log.history(_name(channel), _limit(), _before(push))
     more = bool(messages) and bool(log.history(channel, 1, messages[0].n)[0])
     head = f'{{"channel":"{channel}","more":{json.dumps(more)},"messages":'
-    return _raw(head.encode() + array(messages) + b"}")
+    return raw_reply(head.encode() + array(messages) + b"}")
 
 
 def _before(push: Push) -> int | None:
@@ -134,7 +135,7 @@ def clear(channel: str) -> Response:
     """Delete what is kept of a channel."""
     push = current_push()
     push.api_keys.require_publish()
-    return _json({"deleted": push.broker.log.clear(_name(channel))})
+    return json_reply({"deleted": push.broker.log.clear(_name(channel))})
 
 
 def cancel(name: str) -> Response:
@@ -143,12 +144,12 @@ def cancel(name: str) -> Response:
     push.api_keys.require_publish()
     if not push.broker.schedule.cancel(name):
         raise NotFound(f"{name!a} is not scheduled (any more)")
-    return _json({"cancelled": True})
+    return json_reply({"cancelled": True})
 
 
 def healthz() -> Response:
     """The process lives."""
-    return secure(_json({"ok": True}))
+    return secure(json_reply({"ok": True}))
 
 
 def readyz() -> Response:
@@ -156,7 +157,7 @@ def readyz() -> Response:
     ok, checks = readiness(current_push())
     if ok:
         said = {name: check.detail for name, check in checks.items()}
-        return secure(_json({"ok": True, "checks": said}))
+        return secure(json_reply({"ok": True, "checks": said}))
     trouble = "; ".join(f"{name}: {c.detail}" for name, c in checks.items() if not c.ok)
     return problem(503, trouble, {"Retry-After": "1"})
 
@@ -178,15 +179,6 @@ def readiness(push: Push) -> tuple[bool, dict[str, Check]]:
     if draining:
         checks["drain"] = Check(False, "this worker is about to end")
     return all(check.ok for check in checks.values()), checks
-
-
-def _json(value: object) -> Response:
-    return _raw(dump(value).encode())
-
-
-def _raw(body: bytes) -> Response:
-    # What is true now, and for this key alone: nothing on the way may keep it.
-    return Response(body, mimetype="application/json", headers={"Cache-Control": "no-store"})
 
 
 def _info(info: ChannelInfo) -> dict[str, object]:

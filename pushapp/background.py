@@ -1,4 +1,5 @@
-"""Starting something beside: a greenlet, or a thread in a process that is not patched."""
+"""Starting something beside, as a greenlet or as a thread in a process that is not patched; and how
+slowly what concerns very many clients is done."""
 
 from __future__ import annotations
 
@@ -7,6 +8,9 @@ from collections.abc import Callable
 
 import gevent
 from gevent.monkey import is_module_patched
+
+CALM = 500  # clients that may come back within a second
+_LONGEST = 15.0  # seconds
 
 
 def spawn(function: Callable[..., object], *args: object) -> None:
@@ -19,3 +23,9 @@ def spawn(function: Callable[..., object], *args: object) -> None:
         gevent.spawn(function, *args)
     else:
         threading.Thread(target=function, args=args, daemon=True).start()
+
+
+def spread(count: int) -> float:
+    """Return over how many seconds ``count`` clients are let go, so that their coming back storms
+    nobody."""
+    return min(_LONGEST, count / CALM)

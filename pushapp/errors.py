@@ -11,6 +11,7 @@ WebSocket close codes; ``pushapp.problem`` has the one table that maps these cla
     │   ├── NoCredentials    ... none: they may still come
     │   └── TokenExpired     ... they were right: a new token will do
     ├── NotAllowed           known, but without the right
+    │   └── ConnectionEnded  ... on this connection any more: a new one may be begun
     ├── NotFound             there is no such thing
     ├── KeyReused            an idempotency key came again with another body
     └── Unavailable          not now: try again after ``retry_after`` seconds
@@ -74,6 +75,13 @@ class TokenExpired(NotAuthenticated):
 
 class NotAllowed(PushError):
     """The credentials are fine; the right is missing."""
+
+
+class ConnectionEnded(NotAllowed):
+    """Somebody has ended this connection."""
+
+    def __str__(self) -> str:
+        return "this connection was ended; another one may be begun"
 
 
 class NotFound(PushError):

@@ -15,10 +15,10 @@ from typing import Any, TypeVar, overload
 
 from flask import Blueprint, Flask
 
-from . import api, pages, subscribe
+from . import api, pages, power, subscribe
 from .api_keys import ApiKeys
 from .auth import Gate
-from .broker import open_broker
+from .background import spread
 from .broker.interface import Broker
 from .census import Census
 from .connection_ids import ConnectionIds
@@ -28,16 +28,12 @@ from .hub import Hub
 from .outlet import Lot
 from .problem import install
 from .publish import PublishRequest, answer, parse
-from .revocations import Revocations
+from .running import Running
 from .settings import Settings, load
-from .sketch import Still
 from .tickets import Tickets
 from .tokens import Tokens
-from .transports.stream import Context
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-_DRAIN_PER_SECOND = 500  # clients that may come back a second after a drain
-_DRAIN_LONGEST = 15.0  # seconds
 
 _pushes: weakref.WeakSet[Push] = weakref.WeakSet()
 
@@ -45,32 +41,6 @@ _pushes: weakref.WeakSet[Push] = weakref.WeakSet()
 def live_pushes() -> list[Push]:
     """Return every Push of this process that was put into an app."""
     return list(_pushes)
-
-
-class Running:
-    """What a process that serves has open: made once per process, after any fork."""
-
-    def __init__(self, settings: Settings, gate: Gate, tokens: Tokens, app: Flask) -> None:
-        self.pid = os.getpid()
-        self.broker = open_broker(
-            settings.broker_url, settings.retention, prefix=settings.key_prefix
-        )
-        try:
-            self.hub = Hub(self.broker)
-        except BaseException:
-            self.broker.close()
-            raise
-        self.lot = Lot(self.hub.wheel, settings.buffer, settings.buffer_total, settings.heartbeat)
-        self.census = Census(self.hub, self.broker.leases)
-        self.revocations = Revocations(self.broker, self.hub, tokens)
-        self.context = Context(self.hub, self.lot, settings.heartbeat, Still(app, gate))
-
-    def close(self) -> None:
-        """Let go of it all."""
-        self.census.close()
-        self.revocations.close()
-        self.hub.close()
-        self.broker.close()
 
 
 class Push:
@@ -116,6 +86,7 @@ class Push:
         install(blueprint, self.settings.prefix)
         subscribe.register(blueprint)
         api.register(blueprint)
+        power.register(blueprint)
         pages.register(blueprint)
         blueprint.after_request(lambda response: allow_pages(response, self.settings))
         app.register_blueprint(blueprint)
@@ -198,6 +169,22 @@ class Push:
         """
         self.start().revocations.revoke(user, time.time() if before is None else before)
 
+    def disconnect(self, *, user: str | None = None, connection: str | None = None) -> None:
+        """End all connections of ``user``, or the one ``connection``, on every worker and machine,
+        pollers' too. Who may still come, comes back with another one: see ``revoke``.
+
+        Raises:
+            InvalidInput: it is no user's id, or no connection's.
+            LogUnavailable: it may not have been told; do it again.
+        """
+        if (user is None) == (connection is None):
+            raise TypeError("disconnect: either user or connection")
+        endings = self.start().endings
+        if connection is None:
+            endings.end_user(user)
+        else:
+            endings.end_connection(connection)
+
     def cursor(self) -> str:
         """Return where now is: print it into a page with its data, and the page's client goes on
         from exactly there. Take it before reading the data.
@@ -235,7 +222,7 @@ class Push:
             running = self._running
             if running is None or running.pid != os.getpid():
                 assert self._app is not None, "Push() has no app yet: call init_app(app)"
-                running = self._running = Running(self.settings, self.gate, self.tokens, self._app)
+                running = self._running = Running(self, self._app)
         return running
 
     def close(self) -> None:
@@ -271,15 +258,21 @@ class Push:
             raise AtCapacity("this worker holds as many connections as it may", retry_after=5)
 
     def connection_id(self, given: str | None, user: str | None) -> str:
-        """Return ``given`` where it is this user's, else a new id."""
-        return given if given and self.ids.check(given, user) else self.ids.new(user)
+        """Return ``given`` where it is this user's, else a new id.
+
+        Raises:
+            ConnectionEnded: it was theirs.
+        """
+        if not given or not self.ids.check(given, user):
+            return self.ids.new(user)
+        self.start().endings.check(given, user)
+        return given
 
     def drain(self) -> None:
         """Let all clients go, spread so that their return does not storm the other workers."""
         running = self._running
         if running is not None and running.pid == os.getpid():
-            window = min(_DRAIN_LONGEST, len(running.hub) / _DRAIN_PER_SECOND)
-            running.hub.drain(window)
+            running.hub.drain(spread(len(running.hub)))
 
     @property
     def unsent(self) -> int:

@@ -42,6 +42,7 @@ class Hub:
         self.lock = threading.RLock()
         self.wheel = Wheel(self.lock)
         self.draining = False
+        self.stirred = threading.Event()  # set whenever the log may have something for this worker
         self.log = broker.log
         self._follower = broker.log.follow()
         self._position = self._follower.position  # handed out to everybody up to here
@@ -167,6 +168,7 @@ class Hub:
                 log.warning("the log answers again")
                 complained = False
             self._heard = time.monotonic()
+            self.stirred.set()
             if page.cursor != self._position:
                 try:
                     self._hand_out(page)

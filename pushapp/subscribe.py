@@ -92,6 +92,7 @@ def sse_view() -> Response:
     check_origin(request, push.settings)
     identify(push, request.args)
     grant = push.gate.may_subscribe(wanted.channels)
+    connection = push.connection_id(wanted.connection, grant.user)
     push.broker.log.read(wanted.channels, wanted.cursor, limit=1)  # 503 while it can be said
     if request.method == "HEAD":
         return Response(headers=SSE_HEADERS)
@@ -99,7 +100,6 @@ def sse_view() -> Response:
     berth = _berth()
     http11 = request.environ.get("SERVER_PROTOCOL") != "HTTP/1.0"
     kind = ChunkedSse if berth is not None and http11 else Sse
-    connection = push.connection_id(wanted.connection, grant.user)
     stream = kind(push.start().context, wanted, connection, grant, sketch())
     if berth is not None:
         berth.waiting = stream.wants(wanted)
@@ -116,6 +116,8 @@ def websocket_view(ws: Server) -> None:
         wanted = asked(request, request.args, stream=False, least=0)
         identify(push, request.args)
         grant = _grant_or_why_not(push, wanted)
+        user = grant.user if isinstance(grant, Grant) else None
+        connection = push.connection_id(wanted.connection, user)
         push.broker.log.read(wanted.channels, wanted.cursor, limit=1)
         push.check_room()
     except Exception as caught:  # a response after the 101 would be read as frames
@@ -130,7 +132,7 @@ def websocket_view(ws: Server) -> None:
     stream = WebSocket(
         push.start().context,
         wanted,
-        push.connection_id(wanted.connection, grant.user if isinstance(grant, Grant) else None),
+        connection,
         grant,
         sketch(),
         Ops(current_app._get_current_object()),  # type: ignore[attr-defined]

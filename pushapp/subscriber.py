@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .errors import PushError
 from .message import Bundle, Cursor, Loss
 
 
@@ -16,10 +17,11 @@ class Subscriber:
     None of these methods may block or raise.
     """
 
-    __slots__ = ("channels", "live", "n", "slot", "user")
+    __slots__ = ("channels", "id", "live", "n", "slot", "user")
 
-    def __init__(self, channels: tuple[str, ...]) -> None:
+    def __init__(self, channels: tuple[str, ...], connection_id: str = "") -> None:
         self.channels = channels
+        self.id = connection_id
         self.live = False  # the hub hands out to it
         self.n = -1  # it has everything of its channels up to here, in the hub's epoch
         self.slot = -1  # the wheel's
@@ -43,6 +45,10 @@ class Subscriber:
 
     def ask_again(self) -> None:
         """Find out whether the client still may listen."""
+        raise NotImplementedError
+
+    def fail(self, error: PushError) -> None:
+        """Let the client go because of ``error``, and say so."""
         raise NotImplementedError
 
     def abandon(self) -> None:

@@ -127,14 +127,18 @@ class Tokens:
             TokenExpired: it held.
             NotAuthenticated: it was revoked.
         """
-        if token.issued < max(self._revoked.get(None, 0.0), self._revoked.get(token.user, 0.0)):
+        if token.issued < max(self.revoked(None), self.revoked(token.user)):
             raise NotAuthenticated("the token has been revoked")
         return token.left(self._clock())
+
+    def revoked(self, user: str | None) -> float:
+        """Return since when tokens of ``user`` (None: of all) have to be issued (Unix seconds)."""
+        return self._revoked.get(user, 0.0)
 
     def revoke(self, user: str | None, before: float) -> bool:
         """Let tokens of ``user`` (None: of all) that were issued before then (Unix seconds) count
         no longer; False where that is so already."""
-        if before <= self._revoked.get(user, 0.0):
+        if before <= self.revoked(user):
             return False
         self._revoked[user] = before
         return True

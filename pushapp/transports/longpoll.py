@@ -9,14 +9,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from ..errors import LogUnavailable
+from ..errors import LogUnavailable, PushError
 from ..handover import Connection, Head
 from ..hub import Hub, Subscriber
 from ..message import Bundle, Cursor, Loss
 from ..outlet import Lot
 from ..parking import ParkedSocket
+from ..problem import problem
 from .params import Asked
-from .poll import Answer, answer, etag, is_empty, json_array, unchanged
+from .poll import HEADERS, Answer, answer, etag, is_empty, json_array, unchanged
 
 _ROUNDS = 100  # reads until the hub must have been reached; each is a lost race with a publisher
 
@@ -30,8 +31,8 @@ class LongPoll(Subscriber):
         "_connection",
         "_early",
         "_head",
-        "_id",
         "_lot",
+        "_refusal",
         "_socket",
         "answered",
         "hub",
@@ -40,11 +41,12 @@ class LongPoll(Subscriber):
     def __init__(
         self, hub: Hub, lot: Lot, asked: Asked, connection_id: str, *, parks: bool
     ) -> None:
-        super().__init__(asked.channels)
+        super().__init__(asked.channels, connection_id)
         self.hub, self._lot = hub, lot
-        self._asked, self._id = asked, connection_id
+        self._asked = asked
         self._arrived = None if parks else threading.Event()
         self.answered: Answer | None = None
+        self._refusal: PushError | None = None  # what is said instead of the answer
         self._early = b""
         self._socket: ParkedSocket | None = None
         self._connection: Connection | None = None
@@ -61,7 +63,7 @@ class LongPoll(Subscriber):
         try:
             for _ in range(_ROUNDS):
                 page = log.read(self.channels, self._asked.cursor)
-                reply = answer(page, self._id)
+                reply = answer(page, self.id)
                 with self.hub.lock:
                     if not is_empty(reply) or self.hub.draining:
                         self._finish(reply)
@@ -80,21 +82,26 @@ class LongPoll(Subscriber):
 
     def deliver(self, bundle: Bundle) -> None:
         cursor = Cursor(bundle.messages[-1].epoch, bundle.last)
-        self._finish(Answer(self._id, cursor, bundle.encoded(json_array), interval=1.0))
+        self._finish(Answer(self.id, cursor, bundle.encoded(json_array), interval=1.0))
 
     def tell(self, cursor: Cursor, lost: Sequence[Loss]) -> None:
-        self._finish(Answer(self._id, cursor, lost=lost))
+        self._finish(Answer(self.id, cursor, lost=lost))
 
     def on_due(self) -> float | None:
-        self._finish(Answer(self._id, self.hub.position_of(self)))
+        self._finish(Answer(self.id, self.hub.position_of(self)))
         return None
 
     def drain(self, after: float) -> None:
         if self.live:  # else ``begin`` is still reading, and answers with what it has read
-            self._finish(Answer(self._id, self.hub.position_of(self), reconnect=after))
+            self._finish(Answer(self.id, self.hub.position_of(self), reconnect=after))
 
     def ask_again(self) -> None:
         if self.live:  # its next request is asked
+            self.on_due()
+
+    def fail(self, error: PushError) -> None:
+        if self.live:
+            self._refusal = error
             self.on_due()
 
     def abandon(self) -> None:
@@ -118,14 +125,7 @@ class LongPoll(Subscriber):
             return
         if self.hub.draining or not connection.keeps:
             head = Head(head.status, head.fields, head.http11, keep=False)
-        not_modified = unchanged(self.answered, self._asked)
-        tag = etag(self.answered, self._asked, not_modified)
-        if not_modified:
-            data = head.render("304 NOT MODIFIED") + f"ETag: {tag}\r\n\r\n".encode()
-        else:
-            body = self.answered.body()
-            data = head.render() + f"ETag: {tag}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-            data += body
+        data = self._rendered(self.answered, head)
         self._socket = self._connection = None
         if head.keep:
             early = self._early
@@ -133,13 +133,30 @@ class LongPoll(Subscriber):
         else:
             parked.finish(data)
 
+    def _rendered(self, reply: Answer, head: Head) -> bytes:
+        if self._refusal is not None:
+            return _refused(self._refusal, head)
+        not_modified = unchanged(reply, self._asked)
+        tag = etag(reply, self._asked, not_modified)
+        if not_modified:
+            return head.render("304 NOT MODIFIED") + f"ETag: {tag}\r\n\r\n".encode()
+        body = reply.body()
+        data = head.render() + f"ETag: {tag}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        return data + body
+
     def wait(self, hold: float) -> Answer:
-        """Wait for the answer in this greenlet or thread: for a client that cannot be parked."""
+        """Wait for the answer in this greenlet or thread: for a client that cannot be parked.
+
+        Raises:
+            PushError: what it was let go for.
+        """
         if self._arrived is not None:
             self._arrived.wait(hold + 1)  # the wheel answers after ``hold``
         with self.hub.lock:
             if self.answered is None:
                 self.on_due()
+            if self._refusal is not None:
+                raise self._refusal
             assert self.answered is not None  # on_due has answered
             return self.answered
 
@@ -167,3 +184,12 @@ class LongPoll(Subscriber):
 
     def on_overflow(self) -> None:
         """Nothing is unsent while it waits, so there is nothing to cut."""
+
+
+def _refused(error: PushError, head: Head) -> bytes:
+    """Return ``error`` under a head that was made for an answer."""
+    refusal = problem(error)
+    ours = HEADERS["Content-Type"].encode(), refusal.headers["Content-Type"].encode()
+    head = Head(refusal.status, head.fields.replace(*ours, 1), head.http11, head.keep)
+    body: bytes = refusal.get_data()
+    return head.render() + f"Content-Length: {len(body)}\r\n\r\n".encode() + body

@@ -49,7 +49,7 @@ class Context:
 class Stream(Subscriber):
     """A client that gets messages one after the other until it leaves."""
 
-    __slots__ = ("_ask_at", "_sketch", "context", "id", "outlet")
+    __slots__ = ("_ask_at", "_sketch", "context", "outlet")
 
     def __init__(
         self,
@@ -59,9 +59,8 @@ class Stream(Subscriber):
         grant: Grant | None,
         sketch: Mapping[str, object],
     ) -> None:
-        super().__init__(asked.channels)
+        super().__init__(asked.channels, connection_id)
         self.context = context
-        self.id = connection_id
         self.outlet: Outlet | None = None
         self._sketch = sketch  # of the request, to ask again whether it still may
         self.user = None if grant is None else grant.user
@@ -228,7 +227,6 @@ class Stream(Subscriber):
             self.outlet.close()
 
     def fail(self, error: PushError) -> None:
-        """End because of ``error``, and say so."""
         frame = self.named("error", dump(as_dict(error))[1:-1])
         self.end(close_code(error), type(error).__name__, frame)
 

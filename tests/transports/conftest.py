@@ -8,13 +8,17 @@ from functools import partial
 
 import pytest
 
+from pushapp import create_app
+from pushapp.extension import Push
+
 from ..clients import TRANSPORTS, Client, WebSocket
-from ..server import Server
+from ..server import API_KEY, SECRET, Server
 from ..valkey import Valkey
 from ..wire import Wire
 
 Connect = Callable[..., Client]
 Open = Callable[..., WebSocket]
+Processes = Callable[[], Push]
 
 
 def _settings(kind: str, request: pytest.FixtureRequest) -> dict[str, object]:
@@ -86,3 +90,34 @@ def wire(server: Server) -> Iterator[Wire]:
     wire = Wire(server.port)
     yield wire
     wire.close()
+
+
+@pytest.fixture
+def process(server: Server) -> Iterator[Processes]:
+    """Begin something else on the server's log, as a worker of another machine does."""
+    begun: list[Push] = []
+
+    def begin() -> Push:
+        log = {
+            n: v for n, v in server.environ.items() if n in ("PUSH_BROKER_URL", "PUSH_KEY_PREFIX")
+        }
+        app = create_app(PUSH_API_KEYS=API_KEY, PUSH_SECRET=SECRET, **log)
+        begun.append(app.extensions["push"])
+        begun[-1].start()
+        return begun[-1]
+
+    yield begin
+    for push in begun:
+        push.close()
+
+
+@pytest.fixture
+def elsewhere(process: Processes) -> Push:
+    """Another process on the same log, which revokes."""
+    return process()
+
+
+@pytest.fixture
+def user() -> str:
+    """One whom no other test knows."""
+    return uuid.uuid4().hex

@@ -7,57 +7,21 @@ What belongs here: what comes of it on each transport. What does not: which toke
 from __future__ import annotations
 
 import time
-import uuid
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import jwt
 import pytest
 
-from pushapp import create_app
 from pushapp.errors import InvalidInput, NotAuthenticated
 from pushapp.extension import Push
 
 from ..clients import Refused
 from ..jwts import claims, token
-from ..server import API_KEY, SECRET, Server, until
+from ..server import SECRET, Server, until
 from ..wire import Wire, request
-from .conftest import Connect
+from .conftest import Connect, Processes
 from .test_tokens import bearer, ticket, until_refused
 from .waiting import ask, wait_for_subscribers
-
-Processes = Callable[[], Push]
-
-
-@pytest.fixture
-def process(server: Server) -> Iterator[Processes]:
-    """Begin something else on the server's log, as a worker of another machine does."""
-    begun: list[Push] = []
-
-    def begin() -> Push:
-        log = {
-            n: v for n, v in server.environ.items() if n in ("PUSH_BROKER_URL", "PUSH_KEY_PREFIX")
-        }
-        app = create_app(PUSH_API_KEYS=API_KEY, PUSH_SECRET=SECRET, **log)
-        begun.append(app.extensions["push"])
-        begun[-1].start()
-        return begun[-1]
-
-    yield begin
-    for push in begun:
-        push.close()
-
-
-@pytest.fixture
-def elsewhere(process: Processes) -> Push:
-    """Another process on the same log, which revokes."""
-    return process()
-
-
-@pytest.fixture
-def user() -> str:
-    """One whom no other test knows."""
-    return uuid.uuid4().hex
 
 
 def issued(user: str, *channels: str, at: float | None = None) -> str:

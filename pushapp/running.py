@@ -1,0 +1,54 @@
+"""What a process that serves has open: made once per process, after any fork.
+
+What belongs here: what is opened in which order, and closed. What does not: what any of it does.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from flask import Flask
+
+from .broker import open_broker
+from .census import Census
+from .endings import Endings
+from .hub import Hub
+from .orders import Orders
+from .outlet import Lot
+from .revocations import Revocations
+from .sketch import Still
+from .transports.stream import Context
+
+if TYPE_CHECKING:
+    from .extension import Push
+
+
+class Running:
+    """The log, its hub, and the loops beside it."""
+
+    def __init__(self, push: Push, app: Flask) -> None:
+        settings = push.settings
+        self.pid = os.getpid()
+        self.broker = open_broker(
+            settings.broker_url, settings.retention, prefix=settings.key_prefix
+        )
+        try:
+            self.hub = Hub(self.broker)
+        except BaseException:
+            self.broker.close()
+            raise
+        self.lot = Lot(self.hub.wheel, settings.buffer, settings.buffer_total, settings.heartbeat)
+        self.census = Census(self.hub, self.broker.leases)
+        self.orders = Orders(self.broker, self.hub.stirred)
+        self.revocations = Revocations(self.broker.leases, self.hub, push.tokens, self.orders)
+        self.endings = Endings(self.hub, push.ids, self.orders)
+        self.orders.begin(self.revocations, self.endings)
+        self.context = Context(self.hub, self.lot, settings.heartbeat, Still(app, push.gate))
+
+    def close(self) -> None:
+        """Let go of it all."""
+        self.census.close()
+        self.orders.close()
+        self.hub.close()
+        self.broker.close()
