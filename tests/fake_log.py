@@ -98,7 +98,7 @@ class FakeBroker:
 
     def __init__(self) -> None:
         self.log: Any = FakeLog()
-        self.schedule = self.leases = self.control = None
+        self.schedule = self.leases = self.control = self.roster = None
         self.durability = "none"
 
     def check(self) -> None:

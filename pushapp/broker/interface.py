@@ -1,8 +1,8 @@
 """What a broker promises. The docstrings are the specification; ``tests/brokers`` checks them.
 
-A broker is where the log lives. It is four small interfaces: the log, the schedule, leases and
-control. Several brokers may be open on one log (one per worker, and publishers outside of any
-worker); what one appends all of them read.
+A broker is where the log lives. It is five small interfaces: the log, the schedule, leases,
+control, and the roster of who is connected (``roster``). Several brokers may be open on one log
+(one per worker, and publishers outside of any worker); what one appends all of them read.
 
 Rules that hold for all methods:
 
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..message import Cursor, Draft, Loss, Message
+from .roster import Roster
 
 PAGE_MESSAGES = 500  # docs/protocol.md: at most this many in one poll's answer
 PAGE_BYTES = 1 << 20  # ... or this many bytes of data, but at least one message
@@ -173,7 +174,8 @@ class Log(Protocol):
         """
 
     def channels(self, prefix: str = "", after: str = "", limit: int = 100) -> list[ChannelInfo]:
-        """Return known channels in the order of their names (``retained`` is left out)."""
+        """Return known channels in the order of their names (``retained`` is left out); internal
+        ones, which no client can name, are not shown."""
 
     def follow(self) -> Follower:
         """Return a new follower; its position is the head of the log."""
@@ -231,6 +233,7 @@ class Broker(Protocol):
     schedule: Schedule
     leases: Leases
     control: Control
+    roster: Roster
 
     @property
     def durability(self) -> str:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from pushapp.broker.roster import Entry
 from pushapp.broker.sqlite.wake import Bell, Folder
 from pushapp.errors import LogUnavailable
 from pushapp.message import Draft
@@ -25,6 +27,7 @@ from .tools import (
     append,
     cursor,
     ids,
+    now,
     opened,
     publish,
     receive,
@@ -155,6 +158,28 @@ def test_a_place_that_cannot_be_opened_is_unavailable(tmp_path: Path, place: str
             broker.check()
         with pytest.raises(LogUnavailable, match=place):
             broker.log.follow()
+
+
+def test_a_log_of_the_first_version_is_brought_up(path: Path) -> None:
+    """What it lacks is added where it stands: nothing that it has is lost, nor its epoch."""
+    with opened(path) as broker:
+        given = publish(broker, A)
+    with closing(sqlite3.connect(path)) as connection:
+        lacked = [
+            name
+            for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+            if name.startswith("roster_")
+        ]
+        assert lacked
+        for name in lacked:
+            connection.execute(f"DROP TABLE {name}")
+        connection.execute("PRAGMA user_version = 1")
+
+    with opened(path) as broker:
+        broker.roster.sync("w", [Entry("c1", "42", None, "sse", 0.0, (A,))], (), ttl=60.0)
+        assert broker.roster.members(A).count == 1
+        assert ids(broker.log.history(A, 10)[0]) == given
+        assert cursor(given[0]).epoch == now(broker).epoch
 
 
 def test_a_log_of_another_version_is_left_alone(path: Path) -> None:

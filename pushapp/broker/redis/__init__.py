@@ -16,11 +16,14 @@ from collections.abc import Callable, Mapping
 from ...errors import LogUnavailable
 from ...settings import Retention
 from ..interface import Control, Leases, Log, Schedule
+from ..internal import with_internal
 from ..names import random_name
+from ..roster import Roster
 from .follow import RedisFollower
 from .health import Health
 from .line import Line
 from .log import RedisLog
+from .roster import RedisRoster
 from .scripts import CANCEL, CHECK, CLAIM, FIRE, LEASES, ORDERS, RENEW, TELL
 from .server import Server
 
@@ -41,11 +44,12 @@ class RedisBroker:
         self._followers: list[RedisFollower] = []
         self.health = Health(self._reads)
         self.log: Log = RedisLog(
-            self._writes, self._reads, retention, self._follow, self._is_scheduled
+            self._writes, self._reads, with_internal(retention), self._follow, self._is_scheduled
         )
         self.schedule: Schedule = RedisSchedule(self._writes)
         self.leases: Leases = RedisLeases(self._writes, self._reads)
         self.control: Control = RedisControl(self._writes, self._reads, server)
+        self.roster: Roster = RedisRoster()
 
     @property
     def durability(self) -> str:

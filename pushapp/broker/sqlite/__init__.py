@@ -1,7 +1,7 @@
 """The embedded default: the log in one SQLite file, shared by every process of a machine.
 
 What belongs here: putting the parts together, and the three small interfaces. What does not: the
-log (``log``), following it (``follow``).
+log (``log``), following it (``follow``), who is connected (``roster``).
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ from collections.abc import Callable, Mapping
 from ...message import Cursor, Draft
 from ...settings import Retention
 from ..interface import Control, Leases, Log, Schedule
+from ..internal import with_internal
+from ..roster import Roster
 from .file import LogFile, Meta, Tx
 from .follow import SqliteFollower
 from .log import SqliteLog
+from .roster import SqliteRoster
 from .upkeep import Upkeep
 from .wake import Bell, Folder
 from .writer import Writer
@@ -41,9 +44,12 @@ class SqliteBroker:
         self._file = LogFile(path, full=synchronous == "full", clock=clock, boot=boot)
         self._folder: Folder | None = None
         self.writer = Writer(self._file, self._ring)
-        self.upkeep = Upkeep(self._file, self.writer, retention)
+        retention = with_internal(retention)
         log = SqliteLog(self._file, self.writer, retention, self._follow)
+        roster = SqliteRoster(self._file, self.writer, log)
+        self.upkeep = Upkeep(self._file, self.writer, retention, roster)
         self.log: Log = log
+        self.roster: Roster = roster
         self.schedule: Schedule = SqliteSchedule(self._file, self.writer, log)
         self.leases: Leases = SqliteLeases(self._file, self.writer)
         self.control: Control = SqliteControl(self._file, self.writer)

@@ -27,6 +27,7 @@ from ..interface import (
     Receipt,
     Scheduled,
 )
+from ..internal import ranges_of_clients
 from ..names import random_name
 from .file import LogFile, Meta, Tx
 from .rows import (
@@ -192,14 +193,18 @@ class SqliteLog:
 
     def channels(self, prefix: str = "", after: str = "", limit: int = 100) -> list[ChannelInfo]:
         def snapshot(db: sqlite3.Cursor, meta: Meta) -> list[ChannelInfo]:
-            rows = db.execute(
-                "SELECT name, id, base, last, last_time, kept FROM channel"
-                " WHERE name >= ? AND name < ? AND name > ? ORDER BY name LIMIT ?",
-                # "~" is the last character that a name may have
-                (prefix, prefix + "\x7f", after, limit),
-            )
-            found = ((name, Channel(*rest)) for name, *rest in rows)
-            return [ChannelInfo(name, last_of(meta, row), row.kept, None) for name, row in found]
+            found: list[ChannelInfo] = []
+            # "~" is the last character that a name may have
+            for low, high in ranges_of_clients(prefix, prefix + "\x7f"):
+                rows = db.execute(
+                    "SELECT name, id, base, last, last_time, kept FROM channel"
+                    " WHERE name >= ? AND name < ? AND name > ? ORDER BY name LIMIT ?",
+                    (low, high, after, limit - len(found)),
+                )
+                for name, *rest in rows:
+                    row = Channel(*rest)
+                    found.append(ChannelInfo(name, last_of(meta, row), row.kept, None))
+            return found
 
         return self._file.snapshot(snapshot)
 

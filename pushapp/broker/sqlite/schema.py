@@ -14,7 +14,7 @@ from ...errors import LogUnavailable
 from ...message import Cursor
 from ..names import random_name
 
-VERSION = 1  # PRAGMA user_version
+VERSION = 2  # PRAGMA user_version; a file of version 1 lacks the roster, and gets it
 JUMP = 1_000_000_000  # ids; more than a power cut can have taken with it
 
 _TABLES = (
@@ -58,6 +58,30 @@ _TABLES = (
     """CREATE TABLE control (
         n INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, body TEXT NOT NULL)""",
 )
+_ROSTER = (
+    # a worker's lease; record: what ends with it is recorded
+    # name: '' where it is not known any more; AUTOINCREMENT: each lease is its own, and what is
+    # left of one that has ended is not the next one's
+    """CREATE TABLE roster_worker (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, expires REAL NOT NULL,
+        record INTEGER NOT NULL)""",
+    # what a worker says of a connection, the last said last; channels: with commas between
+    """CREATE TABLE roster_entry (
+        n INTEGER PRIMARY KEY, id TEXT NOT NULL, worker INTEGER NOT NULL, user TEXT, member TEXT,
+        transport TEXT NOT NULL, since REAL NOT NULL, channels TEXT NOT NULL,
+        watches INTEGER NOT NULL, observer INTEGER NOT NULL)""",
+    "CREATE INDEX roster_entry_id ON roster_entry (id)",
+    "CREATE INDEX roster_entry_worker ON roster_entry (worker)",
+    "CREATE INDEX roster_entry_user ON roster_entry (user, id) WHERE user IS NOT NULL",
+    # how many members, connections, and connections that watch; gone with the last connection
+    """CREATE TABLE roster_channel (
+        id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, members INTEGER NOT NULL,
+        connections INTEGER NOT NULL, watchers INTEGER NOT NULL)""",
+    # face: what others see; connections: of the member, in the channel
+    """CREATE TABLE roster_member (
+        channel INTEGER NOT NULL, key TEXT NOT NULL, face TEXT NOT NULL,
+        connections INTEGER NOT NULL, PRIMARY KEY (channel, key)) WITHOUT ROWID""",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +97,7 @@ class Place:
 def adopt(cursor: sqlite3.Cursor, place: Place) -> Cursor:
     """Make sure, in one transaction, that nothing here is given out twice; return the head.
 
-    * No tables yet: a new log, in a new epoch.
+    * No tables yet: a new log, in a new epoch. Of an older version: those that it lacks are added.
     * The file is another one than it was (restored, replaced, copied), or its head is below what
       was seen: a new epoch.
     * The machine was started anew since: a power cut may have taken the last ids, so the head
@@ -84,11 +108,14 @@ def adopt(cursor: sqlite3.Cursor, place: Place) -> Cursor:
         if version == 0:
             for statement in _TABLES:
                 cursor.execute(statement)
-            cursor.execute(f"PRAGMA user_version = {VERSION}")
             cursor.execute(
                 "INSERT INTO meta VALUES (?, 0, 0, 0, NULL, ?, ?)",
                 (new_epoch(), place.boot, place.inode),
             )
+        if version in (0, 1):
+            for statement in _ROSTER:
+                cursor.execute(statement)
+            cursor.execute(f"PRAGMA user_version = {VERSION}")
         elif version != VERSION:
             raise LogUnavailable(
                 f"{place.path}: has format {version}; this version reads {VERSION}"
@@ -119,6 +146,8 @@ def begin_epoch(cursor: sqlite3.Cursor) -> str:
     cursor.execute("UPDATE meta SET epoch = ?", (epoch,))
     cursor.execute("DELETE FROM gap")  # it is about cursors of the old one
     cursor.execute("DELETE FROM control")  # orders were heard, as far as anybody was there
+    # Each worker brings its connections again; until its old lease is over nobody seems to leave.
+    cursor.execute("UPDATE roster_worker SET name = ''")
     return epoch
 
 

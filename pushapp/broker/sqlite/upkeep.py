@@ -1,7 +1,7 @@
 """What has to be done now and then, by whichever process has time: once a second, a little.
 
-What belongs here: removing what is too old, forgetting channels, checkpoints of the WAL. What does
-not: retention by count, which each append does itself.
+What belongs here: when that is, removing what is too old, forgetting channels, checkpoints of the
+WAL. What does not: retention by count, which each append does itself.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ...errors import LogUnavailable
 from ...settings import Retention
 from .file import LogFile, Tx, attempts
 from .native import call_blocking
+from .roster import SqliteRoster
 from .rows import trim
 from .writer import Writer
 
@@ -34,9 +35,14 @@ class Upkeep:
     """Keeps the file small. ``tick`` may be called as often as one likes."""
 
     def __init__(
-        self, file: LogFile, writer: Writer, retention: Callable[[str], Retention]
+        self,
+        file: LogFile,
+        writer: Writer,
+        retention: Callable[[str], Retention],
+        roster: SqliteRoster,
     ) -> None:
         self._file, self._writer, self._retention = file, writer, retention
+        self._roster = roster
         self._next = 0.0
         self._checkpointing = threading.Lock()
 
@@ -65,8 +71,9 @@ class Upkeep:
             "SELECT EXISTS (SELECT 1 FROM channel WHERE look_at <= ?)"
             " OR EXISTS (SELECT 1 FROM receipt WHERE expires <= ?)"
             " OR EXISTS (SELECT 1 FROM lease WHERE expires <= ?)"
+            " OR EXISTS (SELECT 1 FROM roster_worker WHERE expires <= ?)"
             " OR EXISTS (SELECT 1 FROM control WHERE time <= ?)",
-            (now, now, now, now - CONTROL_TTL),
+            (now, now, now, now, now - CONTROL_TTL),
         )
         return bool(due.fetchone()[0])
 
@@ -81,7 +88,7 @@ class Upkeep:
             " ORDER BY look_at LIMIT ?",
             (now, _CHANNELS),
         ).fetchall()
-        more = len(rows) == _CHANNELS
+        more = self._roster.sweep(tx) or len(rows) == _CHANNELS
         for channel, name, last, last_time, kept in rows:
             look_at = now
             if kept:

@@ -1,0 +1,177 @@
+"""Who is connected, in tables of the log's own file: so each change and its message are one step.
+
+What belongs here: leases of workers, what they bring, what is read of it. What does not: what a
+change does to a channel (``tally``).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Sequence
+from itertools import groupby
+
+from ...message import Cursor
+from ..bring import steps
+from ..roster import Connection, Entry, Member, Members
+from .file import LogFile, Meta, Tx
+from .log import SqliteLog
+from .tally import ENTRY, Held, Tally
+from .writer import Writer
+
+_SWEPT = 50  # connections of a lease that has ended that go in one step
+_FRESH = 2 / 3  # of a lease's time must be left where a call that brings nothing may leave it
+_LEASE = "SELECT id, expires, record FROM roster_worker WHERE name = ?"
+_CONNECTIONS = (
+    f"SELECT {ENTRY}, w.name FROM roster_entry e JOIN roster_worker w ON w.id = e.worker"
+    " WHERE e.id IN ({}) ORDER BY e.id, e.n DESC"
+)
+
+
+class SqliteRoster:
+    """See ``interface.Roster``."""
+
+    def __init__(self, file: LogFile, writer: Writer, log: SqliteLog) -> None:
+        self._file, self._writer, self._log = file, writer, log
+
+    def sync(
+        self,
+        worker: str,
+        came: Sequence[Entry],
+        gone: Collection[str],
+        *,
+        ttl: float,
+        record: bool = False,
+    ) -> bool:
+        if not came and not gone and self._is_fresh(worker, ttl, record):
+            return True  # without writing anything
+        known = True
+        for brought, dropped in steps(came, gone):
+
+            def work(
+                tx: Tx, brought: Sequence[Entry] = brought, dropped: Sequence[str] = dropped
+            ) -> bool:
+                lease, known = _renew(tx, worker, ttl, record)
+                tally = Tally(tx, record)
+                for entry in brought:
+                    tally.bring(lease, entry)
+                for id in dropped:
+                    tally.drop(lease, id)
+                self._tell(tx, tally)
+                return known
+
+            known = self._writer.run(work) and known
+        return known
+
+    def _is_fresh(self, worker: str, ttl: float, record: bool) -> bool:
+        def snapshot(db: sqlite3.Cursor, meta: Meta) -> bool:
+            lease = db.execute(_LEASE, (worker,)).fetchone()
+            if lease is None:
+                return False
+            _, expires, records = lease
+            return bool(expires - self._file.clock() > _FRESH * ttl and records == record)
+
+        return self._file.snapshot(snapshot)
+
+    def _tell(self, tx: Tx, tally: Tally) -> None:
+        drafts = tally.close()
+        if drafts:
+            self._log.publish(tx, drafts)
+
+    def sweep(self, tx: Tx) -> bool:
+        """Drop some of what a lease that has ended leaves behind; tell whether there is more."""
+        lease = tx.execute(
+            "SELECT id, record FROM roster_worker WHERE expires <= ? ORDER BY id", (tx.now,)
+        ).fetchone()
+        if lease is None:
+            return False
+        worker, record = lease
+        held = tx.execute(
+            "SELECT id FROM roster_entry WHERE worker = ? LIMIT ?", (worker, _SWEPT)
+        ).fetchall()
+        tally = Tally(tx, record)
+        for (id,) in held:
+            tally.drop(worker, id)
+        self._tell(tx, tally)
+        if len(held) < _SWEPT:
+            tx.execute("DELETE FROM roster_worker WHERE id = ?", (worker,))
+        return True
+
+    def members(self, channel: str, after: str = "", limit: int = 100) -> Members:
+        def snapshot(db: sqlite3.Cursor, meta: Meta) -> Members:
+            version = Cursor(meta.epoch, meta.head)
+            row = db.execute(
+                "SELECT id, members, connections, watchers FROM roster_channel WHERE name = ?",
+                (channel,),
+            ).fetchone()
+            if row is None:
+                return Members(version, 0, 0, 0, (), False)
+            id, count, connections, watchers = row
+            rows = db.execute(
+                "SELECT key, face FROM roster_member WHERE channel = ? AND key > ?"
+                " ORDER BY key LIMIT ?",
+                (id, after, limit + 1 if limit else 0),
+            ).fetchall()
+            page = [Member(*row) for row in rows[:limit]]
+            return Members(version, count, connections, watchers, page, len(rows) > limit)
+
+        return self._file.snapshot(snapshot)
+
+    def connections(
+        self, user: str | None = None, after: str = "", limit: int = 100
+    ) -> list[Connection]:
+        if user is None:
+            wanted = "SELECT DISTINCT id FROM roster_entry WHERE id > ? ORDER BY id LIMIT ?"
+            return self._connections(wanted, after, limit)
+        wanted = (
+            "SELECT DISTINCT id FROM roster_entry WHERE user = ? AND id > ? ORDER BY id LIMIT ?"
+        )
+        return self._connections(wanted, user, after, limit)
+
+    def connection(self, id: str) -> Connection | None:
+        return next(iter(self._connections("SELECT ?", id)), None)
+
+    def _connections(self, wanted: str, *values: object) -> list[Connection]:
+        def snapshot(db: sqlite3.Cursor, meta: Meta) -> list[Connection]:
+            rows = db.execute(_CONNECTIONS.format(wanted), values).fetchall()
+            held = ((Held(*row[:-1]), row[-1]) for row in rows)
+            return [_connection(list(own)) for _, own in groupby(held, lambda pair: pair[0].id)]
+
+        return self._file.snapshot(snapshot)
+
+
+def _renew(tx: Tx, name: str, ttl: float, record: bool) -> tuple[int, bool]:
+    """Return the number of the worker's lease, a new one where it had none, and whether it had."""
+    lease = tx.execute(_LEASE, (name,)).fetchone()
+    if lease is not None:
+        id, expires, _ = lease
+        if expires > tx.now:
+            tx.execute(
+                "UPDATE roster_worker SET expires = ?, record = ? WHERE id = ?",
+                (tx.now + ttl, record, id),
+            )
+            return id, True
+        # What it held is let go by and by, of this lease and not of the next.
+        tx.execute("UPDATE roster_worker SET name = '' WHERE id = ?", (id,))
+    made = tx.execute(
+        "INSERT INTO roster_worker (name, expires, record) VALUES (?, ?, ?)",
+        (name, tx.now + ttl, record),
+    )
+    assert made.lastrowid is not None  # it was an INSERT
+    return made.lastrowid, False
+
+
+def _connection(rows: Sequence[tuple[Held, str]]) -> Connection:
+    """Return what several workers say of one connection; the last that spoke first."""
+    held = [row for row, _ in rows]
+    last = held[0]
+    entry = Entry(
+        last.id,
+        last.user,
+        last.member,
+        last.transport,
+        min(row.since for row in held),
+        tuple(sorted({channel for row in held for channel in row.names})),
+        any(row.watches for row in held),
+        all(row.observer for row in held),
+    )
+    return Connection(entry, tuple(name for _, name in rows))
