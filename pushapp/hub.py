@@ -24,6 +24,7 @@ from .errors import LogUnavailable
 from .message import Bundle, Cursor, Loss, Message
 from .subscriber import Subscriber as Subscriber
 from .wheel import Wheel
+from .window import Window
 
 CHUNK = 128  # deliveries between two looks at the clock
 TURN = 0.005  # seconds a fan-out may keep polls and publishes waiting
@@ -48,6 +49,7 @@ class Hub:
         self._position = self._follower.position  # handed out to everybody up to here
         self._target = self._position  # ... and being handed out up to here
         self._listeners: dict[str, set[Subscriber]] = {}
+        self.window = Window(self._follower, self.lock, self._listeners)
         self._subscribers: set[Subscriber] = set()
         self._heard = time.monotonic()  # when the listener last read the log
         self._closed = threading.Event()
@@ -102,7 +104,7 @@ class Hub:
                 self._listeners.setdefault(channel, set()).add(subscriber)
         self._follower.watch(*channels)  # may wait for the broker, so not under the lock
         with self.lock:  # they may have left meanwhile
-            self._follower.unwatch(*(c for c in channels if c not in self._listeners))
+            self.window.unwatch(*channels)
 
     def leave(self, subscriber: Subscriber, channels: Collection[str] | None = None) -> None:
         """Stop listening to ``channels``, or to all and for good; idempotent."""
@@ -118,7 +120,20 @@ class Hub:
                     listeners.discard(subscriber)
                     if not listeners:
                         del self._listeners[channel]
-                        self._follower.unwatch(channel)
+                        self.window.unwatch(channel)
+
+    def enter(self, subscriber: Subscriber, cursor: Cursor) -> bool:
+        """Join and go live at once, for one that has read up to ``cursor`` of channels that are in
+        the window; False: it has to join and read. Never waits."""
+        recents = self.window.look(subscriber.channels)
+        if recents is None or any(recent.since > cursor.n for recent in recents):
+            return False
+        if not self.go_live(subscriber, cursor):
+            return False
+        self._subscribers.add(subscriber)
+        for channel in subscriber.channels:
+            self._listeners.setdefault(channel, set()).add(subscriber)
+        return True
 
     def go_live(self, subscriber: Subscriber, cursor: Cursor) -> bool:
         """Hand out to ``subscriber`` from ``cursor`` on; False: it has to read on first.
@@ -169,6 +184,7 @@ class Hub:
                 complained = False
             self._heard = time.monotonic()
             self.stirred.set()
+            self.window.sweep()
             if page.cursor != self._position:
                 try:
                     self._hand_out(page)
@@ -180,6 +196,7 @@ class Hub:
         with self.lock:
             ended = page.cursor.epoch != self._position.epoch
             self._target = page.cursor
+            self.window.add(page)
             if ended:
                 for subscriber in self._subscribers:
                     subscriber.n = -1
@@ -267,6 +284,7 @@ class Hub:
             for subscriber in list(self._subscribers):
                 self._guard(subscriber, subscriber.drain, 0.0)
             self._position = self._target = position
+            self.window.clear()
 
     # -- ending --------------------------------------------------------------------------------
 

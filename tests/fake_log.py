@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from pushapp.broker.interface import Page
+from pushapp.broker.interface import Page, Tail
 from pushapp.message import Cursor, Loss, Message
 
 
@@ -85,6 +85,9 @@ class FakeFollower:
         page = self._log._page(self.watched, self.position, None)
         self.position = page.cursor
         return page
+
+    def tail(self) -> Tail:
+        return Tail(self._log.head, max(self._log.trimmed, default=0), 0)
 
     def wake(self) -> None:
         self._woken.set()

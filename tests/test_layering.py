@@ -14,7 +14,7 @@ from .server import ROOT
 LAYERS = [
     {"message", "errors", "environ", "settings"},
     {"broker", "caller", "client", "finding"},
-    {"wheel"},
+    {"wheel", "window"},
     {"subscriber"},
     {"hub"},
     {"outlet"},

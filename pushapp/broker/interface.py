@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ..message import Cursor, Draft, Loss, Message
 from .roster import Roster
@@ -85,6 +85,14 @@ class AppendKey:
     fingerprint: str
 
 
+class Tail(NamedTuple):
+    """Where the log is at one moment."""
+
+    cursor: Cursor  # its head
+    trimmed: int  # nothing after this number was ever removed
+    floor: int  # up to here channels were forgotten; a cursor below it may have lost one
+
+
 class Follower(Protocol):
     """One worker's place in the log. It moves forward only, and misses nothing.
 
@@ -115,6 +123,10 @@ class Follower(Protocol):
         Raises:
             LogUnavailable: the log did not answer; ``position`` is as it was.
         """
+
+    def tail(self) -> Tail | None:
+        """Return where the log is now, with everything that was ever acknowledged before the call;
+        None where that takes waiting. Never waits: it may be called from the event loop itself."""
 
     def wake(self) -> None:
         """Make a waiting ``next`` return soon."""

@@ -203,3 +203,19 @@ def test_a_loss_reaches_a_follower_that_reads_page_by_page(tx: Broker, follower:
     assert {(loss.channel, loss.before, loss.reason) for loss in lost} == {
         (FEW, kept[0], "expired")
     }
+
+
+def test_a_tail_has_everything_that_was_acknowledged(tx: Broker, rx: Broker) -> None:
+    """At once, by whichever broker; where that takes waiting, there is none."""
+    follower = rx.log.follow()
+    try:
+        for channel in (A, FEW, FEW, FEW, FEW):
+            (published,) = publish(tx, channel)
+            tail = follower.tail()
+            assert tail is None or tail.cursor == cursor(published)
+        assert tail is None or tail.trimmed == tail.cursor.n - 3  # the oldest of four
+        tx.log.clear(FEW)
+        tail = follower.tail()
+        assert tail is None or tail.trimmed == tail.cursor.n
+    finally:
+        follower.close()

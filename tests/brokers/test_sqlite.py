@@ -250,3 +250,19 @@ def test_a_path_longer_than_a_sockets_wakes_too(tmp_path: Path) -> None:
     assert time.monotonic() - start < TIMEOUT
     bell.close()
     bells.close()
+
+
+def test_a_file_tells_its_tail_while_somebody_writes(path: Path) -> None:
+    """A glance waits for nobody; where another file or none stands at the path, there is none."""
+    with opened(path) as broker:
+        follower = broker.log.follow()
+        (published,) = publish(broker, A)
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        tail = follower.tail()
+        assert tail is not None and tail.cursor == cursor(published)
+        other.execute("ROLLBACK")
+        other.close()
+        path.rename(path.with_suffix(".away"))
+        assert follower.tail() is None
+        follower.close()

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from ...errors import LogUnavailable
 from ...message import Cursor, Loss, Message
-from ..interface import PAGE_BYTES, PAGE_MESSAGES, Page
+from ..interface import PAGE_BYTES, PAGE_MESSAGES, Page, Tail
 from .ear import Ear
 from .line import Line
 from .log import read
@@ -117,6 +117,9 @@ class RedisFollower:
                 self._owed[channel] = self._found
             if self._owed or channel is None:
                 self._bell.set()
+
+    def tail(self) -> Tail | None:
+        return None  # wake-ups come on another connection, so only reading tells
 
     def wake(self) -> None:
         self._next_look = 0.0

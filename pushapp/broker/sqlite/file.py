@@ -131,6 +131,22 @@ class LogFile:
         self._saw(meta.epoch, meta.head)
         return result
 
+    def glance(self) -> Meta | None:
+        """Return the log's figures as they are now; None where somebody would have to wait for
+        them, or find out what is wrong. One statement is a snapshot: 5 µs, with the look at the
+        path."""
+        with self._reading:
+            link = self._reader
+            try:
+                if link is None or self._closed or link.inode != inode_of(self.path):
+                    return None
+                rows = link.cursor.execute(_META).fetchall()  # to the end, which ends the snapshot
+            except (OSError, sqlite3.Error) as error:
+                log.debug("%s: no glance at it: %s", self.path, error)  # a reader will say so
+                return None
+        meta = Meta(*rows[0])
+        return None if went_back(self._seen, meta.epoch, meta.head) else meta
+
     def transact(self, work: Callable[[Tx], object], done: Callable[[], None]) -> bool:
         """Do ``work``; call ``done`` as soon as it is in the log, whatever becomes of the caller.
         Tell whether followers have news.

@@ -13,7 +13,7 @@ from contextlib import closing
 
 from ...errors import LogUnavailable
 from ...message import Cursor, Loss
-from ..interface import PAGE_BYTES, PAGE_MESSAGES, Page
+from ..interface import PAGE_BYTES, PAGE_MESSAGES, Page, Tail
 from .file import LogFile, Meta
 from .rows import channel_row, first_after, loss_of, page_of
 from .wake import Bell
@@ -134,6 +134,12 @@ class SqliteFollower:
             if loss is not None:
                 lost.append(loss)
         return lost
+
+    def tail(self) -> Tail | None:
+        meta = self._file.glance()
+        if meta is None:
+            return None
+        return Tail(Cursor(meta.epoch, meta.head), meta.trimmed, meta.floor)
 
     def wake(self) -> None:
         self._bell.ring()
