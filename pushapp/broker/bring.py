@@ -1,14 +1,15 @@
 """What every broker does the same with connections that are brought: see ``roster``.
 
-What belongs here: how many go together, and what others see of each. What does not: where they are
-kept.
+What belongs here: how many go together, what others see of each, what several workers say of one.
+What does not: where they are kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 
-from .roster import Entry, pseudonym
+from .roster import Connection, Entry, pseudonym
 
 _WEIGHT = 200  # of one step: 3 ms of an embedded log's write lock, and of a server's time
 _GONE = 4  # weight of one that goes: who knows in how many channels it was
@@ -53,3 +54,17 @@ def face_of(entry: Entry, key: str) -> str:
     """Return what others see of the member, as a JSON object."""
     about = "" if entry.member is None else f',"member":{entry.member}'
     return f"{{{name_of(key)}{about}}}"
+
+
+def together(said: Sequence[tuple[str, Entry]]) -> Connection:
+    """Return what several workers say of one connection, the last that spoke first."""
+    last = said[0][1]
+    entries = [entry for _, entry in said]
+    entry = replace(
+        last,
+        since=min(entry.since for entry in entries),
+        channels=tuple(sorted({channel for entry in entries for channel in entry.channels})),
+        watches=any(entry.watches for entry in entries),
+        observer=all(entry.observer for entry in entries),
+    )
+    return Connection(entry, tuple(worker for worker, _ in said))

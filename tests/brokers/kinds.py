@@ -76,7 +76,7 @@ class Redis:
         return RedisBroker(self.url, retention, clock=clock, **self.options)
 
     def tidy(self, broker: RedisBroker) -> None:
-        while broker._reads.head(TICK, "")[-1]:
+        while broker._reads.head(TICK, "")[-1] or broker._roster.sweep():
             pass
 
     def lose_wake_ups(self) -> None:

@@ -1,7 +1,7 @@
 """The log on a Valkey or Redis server, for any number of machines.
 
 What belongs here: putting the parts together, and the three small interfaces. What does not: the
-log (``log``), following it (``follow``).
+log (``log``), following it (``follow``), who is connected (``roster``).
 
 Three connections a process: one for what changes something, one for reading, one that hears the
 wake-ups.
@@ -43,20 +43,24 @@ class RedisBroker:
         self._writes, self._reads = Line(server), Line(server)
         self._followers: list[RedisFollower] = []
         self.health = Health(self._reads)
+        retention = with_internal(retention)
         self.log: Log = RedisLog(
-            self._writes, self._reads, with_internal(retention), self._follow, self._is_scheduled
+            self._writes, self._reads, retention, self._follow, self._is_scheduled
         )
         self.schedule: Schedule = RedisSchedule(self._writes)
         self.leases: Leases = RedisLeases(self._writes, self._reads)
         self.control: Control = RedisControl(self._writes, self._reads, server)
-        self.roster: Roster = RedisRoster()
+        self._roster = RedisRoster(self._writes, self._reads, retention)
+        self.roster: Roster = self._roster
 
     @property
     def durability(self) -> str:
         return self.health.durability()
 
     def _follow(self) -> RedisFollower:
-        follower = RedisFollower(self._server, self._reads, self.schedule.fire_due)
+        follower = RedisFollower(
+            self._server, self._reads, self.schedule.fire_due, self._roster.sweep
+        )
         self._followers.append(follower)
         return follower
 

@@ -37,8 +37,14 @@ _CHUNK = 200  # channels read by one script
 class RedisFollower:
     """See ``interface.Follower``."""
 
-    def __init__(self, server: Server, reads: Line, fire: Callable[[], float | None]) -> None:
-        self._reads, self._fire = reads, fire
+    def __init__(
+        self,
+        server: Server,
+        reads: Line,
+        fire: Callable[[], float | None],
+        sweep: Callable[[], bool],
+    ) -> None:
+        self._reads, self._fire, self._sweep = reads, fire, sweep
         self._lock = threading.Lock()
         self._moving = threading.Lock()  # while a page is read
         self._bell = threading.Event()
@@ -151,10 +157,10 @@ class RedisFollower:
         now = time.monotonic()
         if now >= self._next_look:
             self._next_look = now + LOOK
-            due_in, more = self._reads.run(TICK, self._ear.mark, first=True)
+            due_in, over, more = self._reads.run(TICK, self._ear.mark, first=True)
             self._ear.expect_mark(now)
             self._next_due = None if due_in == "" else now + float(due_in)
-            if more:
+            if (over and self._sweep()) or more:
                 self._next_look = now  # a bit at a time: messages come in between
             self._check_some()
             self._let_go(now)

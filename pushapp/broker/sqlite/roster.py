@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from itertools import groupby
 
 from ...message import Cursor
-from ..bring import steps
+from ..bring import steps, together
 from ..roster import Connection, Entry, Member, Members
 from .file import LogFile, Meta, Tx
 from .log import SqliteLog
@@ -133,8 +133,8 @@ class SqliteRoster:
     def _connections(self, wanted: str, *values: object) -> list[Connection]:
         def snapshot(db: sqlite3.Cursor, meta: Meta) -> list[Connection]:
             rows = db.execute(_CONNECTIONS.format(wanted), values).fetchall()
-            held = ((Held(*row[:-1]), row[-1]) for row in rows)
-            return [_connection(list(own)) for _, own in groupby(held, lambda pair: pair[0].id)]
+            said = ((row[-1], Held(*row[:-1]).entry) for row in rows)
+            return [together(list(own)) for _, own in groupby(said, lambda pair: pair[1].id)]
 
         return self._file.snapshot(snapshot)
 
@@ -158,20 +158,3 @@ def _renew(tx: Tx, name: str, ttl: float, record: bool) -> tuple[int, bool]:
     )
     assert made.lastrowid is not None  # it was an INSERT
     return made.lastrowid, False
-
-
-def _connection(rows: Sequence[tuple[Held, str]]) -> Connection:
-    """Return what several workers say of one connection; the last that spoke first."""
-    held = [row for row, _ in rows]
-    last = held[0]
-    entry = Entry(
-        last.id,
-        last.user,
-        last.member,
-        last.transport,
-        min(row.since for row in held),
-        tuple(sorted({channel for row in held for channel in row.names})),
-        any(row.watches for row in held),
-        all(row.observer for row in held),
-    )
-    return Connection(entry, tuple(name for _, name in rows))

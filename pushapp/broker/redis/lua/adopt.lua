@@ -15,7 +15,9 @@ local function named(section, name)
 end
 -- A script that has written something is not refused for memory any more: a full server has to be
 -- adopted, or nobody could make room.
-local function make_sure() redis.call('DEL', base .. 'adopting') end
+-- And where anything may be gone, some of what workers have brought may be: none is known any more,
+-- so that each brings all of it again. Until its old lease is over nobody seems to leave.
+local function make_sure() redis.call('DEL', base .. 'adopting', base .. 'workers') end
 -- Who may append and not wake the others would leave half of an append behind.
 redis.call('PUBLISH', ARGV[4] .. '!adopted', '')
 
@@ -24,8 +26,10 @@ local server = named('server', 'run_id') .. '/' .. named('replication', 'master_
 if not epoch then
   epoch, head = ARGV[5], 0
   -- Where the figures alone are gone, what is kept must not get its numbers again.
-  for _, name in ipairs(redis.call('ZRANGE', base .. 'names', 0, -1)) do
-    head = math.max(head, tonumber(redis.call('HGET', base .. 'c:' .. name, 'last') or 0))
+  for _, names in ipairs({'names', 'inner'}) do
+    for _, name in ipairs(redis.call('ZRANGE', base .. names, 0, -1)) do
+      head = math.max(head, tonumber(redis.call('HGET', base .. 'c:' .. name, 'last') or 0))
+    end
   end
   make_sure()
   redis.call('HSET', meta, 'epoch', epoch, 'head', str(head), 'floor', str(head), 'server', server)

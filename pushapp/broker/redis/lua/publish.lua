@@ -40,7 +40,7 @@ local function publish(drafts)
     redis.call('HSET', base .. 'c:' .. name, 'last', str(channel.last), 'base', str(channel.base),
       'time', time, 'ttl', channel.ttl)
     redis.call('XTRIM', base .. 's:' .. name, 'MAXLEN', channel.size)
-    if channel.new then redis.call('ZADD', base .. 'names', 0, name) end
+    if channel.new then redis.call('ZADD', base .. names_of(name), 0, name) end
     redis.call('ZADD', base .. 'look', 'LT', exact(now + tonumber(channel.ttl)), name)
   end
   redis.call('HSET', meta, 'head', str(head))

@@ -1,7 +1,8 @@
 -- Removes what is too old, a bounded part of it; tells where the log is, and marks that on the way
 -- of the wake-ups: who hears the mark has heard every wake-up before it.
 -- ARGV[5]  the name to mark it under, '' for none
--- Returns  epoch, head, seconds until the next scheduled message or '', 1 if there is more to remove
+-- Returns  epoch, head, seconds until the next scheduled message or '', 1 if a worker's lease is over,
+--          1 if there is more to remove
 local CHANNELS, PIECE, PIECES, FORGET, CONTROL = 50, 20, 5, 86400, 60
 local more = 0
 -- First: a server that takes no writes can still be followed.
@@ -52,7 +53,7 @@ for _, name in ipairs(names) do
         floor = math.max(floor, tonumber(known[1]))
         redis.call('HSET', meta, 'floor', str(floor))
         redis.call('DEL', key)
-        redis.call('ZREM', base .. 'names', name)
+        redis.call('ZREM', base .. names_of(name), name)
         redis.call('ZREM', base .. 'look', name)
         look = nil
       end
@@ -72,4 +73,5 @@ for _, order in ipairs(redis.call('XRANGE', base .. 'control', '-', '+', 'COUNT'
 end
 
 local due = redis.call('ZRANGE', base .. 'due', 0, 0, 'WITHSCORES')
-return {epoch, str(head), due[2] and exact(tonumber(due[2]) - now) or '', more}
+local over = #redis.call('ZRANGEBYSCORE', base .. 'ends', '-inf', exact(now), 'LIMIT', 0, 1)
+return {epoch, str(head), due[2] and exact(tonumber(due[2]) - now) or '', over, more}
