@@ -17,6 +17,7 @@ from werkzeug.exceptions import HTTPException
 
 from .api_keys import ApiKeys
 from .errors import InvalidInput, NoCredentials, NotAllowed, NotAuthenticated
+from .message import EVERYONE
 from .origins import is_trusted
 from .settings import Settings
 from .tokens import Token, Tokens, is_pattern, matches
@@ -132,6 +133,8 @@ class Gate:
         if token is not None:
             self._tokens.left(token)
         if (key is None or not key.may_publish) and not (token and token.may_publish(channel)):
+            if channel == EVERYONE:
+                raise NotAllowed(f"to {EVERYONE} an api key alone publishes")
             self._ask(channel, "publish")
 
     def _ask(self, channel: str, action: Action) -> float:

@@ -1,7 +1,8 @@
 """The ``pushapp`` command, also ``flask push …``.
 
-What belongs here: options, where the server and its key are found, output, exit codes. What does
-not: what a command does, beyond one call (``client``, ``feed``, ``doctor``, ``local``), ``token``.
+What belongs here: options and output. What does not: where the server is and how a command fails
+(``cli_reach``), what it does beyond one call (``client``, ``feed``, ``doctor``, ``local``), and the
+commands about people (``cli_token``, ``cli_people``).
 
 Exit codes: 0 done, 1 it failed (one line on stderr says why), 2 wrong usage, 130 Ctrl-C.
 """
@@ -13,20 +14,18 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from . import local
+from .cli_people import disconnect, revoke
+from .cli_reach import client_at, one_line, reaches
 from .cli_token import token
-from .client import Client, Item
-from .errors import PushError, RequestFailed
+from .client import Item
 from .message import dump
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")  # a terminal would obey them
-_INTERRUPTED = 130  # what a shell reports for Ctrl-C
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -39,40 +38,13 @@ def cli() -> None:
     """
 
 
-cli.add_command(token)
+for _command in (token, revoke, disconnect):
+    cli.add_command(_command)
 
 
 def main() -> None:
     """Run the command."""
     cli(prog_name="pushapp")
-
-
-def _reaches(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that say which server."""
-    key = click.option("--api-key", help="PUSH_API_KEYS says the same out of sight of ps.")
-    return click.option("--url", help="Where the server is; PUSH_URL says the same.")(key(command))
-
-
-def _client(url: str | None, api_key: str | None, timeout: float = 10.0) -> Client:
-    at = url or local.url(os.environ)
-    try:
-        return Client(at, api_key or local.api_key(os.environ, at), timeout)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-
-
-@contextmanager
-def _one_line() -> Iterator[None]:
-    """End with one line instead of a traceback."""
-    try:
-        yield
-    except RequestFailed as error:
-        key = "; which key? --api-key or PUSH_API_KEYS" if error.status == 401 else ""
-        raise click.ClickException(f"{error}{key}") from None
-    except PushError as error:
-        raise click.ClickException(str(error)) from None
-    except KeyboardInterrupt:
-        sys.exit(_INTERRUPTED)
 
 
 @cli.command()
@@ -86,7 +58,7 @@ def run() -> None:
       pushapp run
       PORT=8001 WEB_CONCURRENCY=1 pushapp run
     """
-    with _one_line():
+    with one_line():
         local.run()
 
 
@@ -98,7 +70,7 @@ def run() -> None:
 @click.option("--ttl", type=float, help="Seconds until it is old news.")
 @click.option("--delay", type=float, help="Seconds until it is published.")
 @click.option("--retain", is_flag=True, help="Keep it as the channel's value, too.")
-@_reaches
+@reaches
 def publish(
     channel: str,
     data: str,
@@ -122,8 +94,8 @@ def publish(
         data = sys.stdin.buffer.read().decode("utf-8", "replace").removesuffix("\n")
     value = data if text else _json(data)
     options: Any = {"event": event, "ttl": ttl, "delay": delay, "retain": retain or None}
-    with _one_line():
-        click.echo(_client(url, api_key).publish(channel, value, **options))
+    with one_line():
+        click.echo(client_at(url, api_key).publish(channel, value, **options))
 
 
 def _json(text: str) -> Any:
@@ -140,7 +112,7 @@ def _json(text: str) -> Any:
 @click.option("--history", type=click.IntRange(0), default=0, help="First the last N messages.")
 @click.option("--cursor", help="Go on after this: a message's id.")
 @click.option("--format", "form", type=click.Choice(["json", "text"]), default="json")
-@_reaches
+@reaches
 def tail(
     channels: tuple[str, ...],
     history: int,
@@ -159,8 +131,8 @@ def tail(
       pushapp tail demo:system | jq .data.cpu
     """
     show = _as_text if form == "text" else dump
-    with _one_line():
-        for item in _client(url, api_key).tail(channels, cursor, history):
+    with one_line():
+        for item in client_at(url, api_key).tail(channels, cursor, history):
             for lost in item.get("lost", ()) if item.get("type") == "live" else ():
                 click.echo(f"missing: {dump(lost)}", err=True)
             for message in item["messages"] if item.get("type") == "history" else [item]:
@@ -187,7 +159,7 @@ _PARENT = click.option("--parent", type=int, hidden=True)  # ends with this proc
 @feed.command()
 @click.option("--channel", default="demo:system", show_default=True)
 @_PARENT
-@_reaches
+@reaches
 def system(channel: str, parent: int | None, url: str | None, api_key: str | None) -> None:
     """Publish CPU, memory, disk and network, once a second, until Ctrl-C.
 
@@ -197,8 +169,8 @@ def system(channel: str, parent: int | None, url: str | None, api_key: str | Non
     """
     from . import feed as feeds
 
-    with _one_line():
-        client = _client(url, api_key)
+    with one_line():
+        client = client_at(url, api_key)
         feeds.system(client.publish, channel=channel, goes_on=feeds.while_parent(parent))
 
 
@@ -206,7 +178,7 @@ def system(channel: str, parent: int | None, url: str | None, api_key: str | Non
 @click.argument("file")
 @click.option("--channel", default="demo:log", show_default=True)
 @_PARENT
-@_reaches
+@reaches
 def follow(
     file: str, channel: str, parent: int | None, url: str | None, api_key: str | None
 ) -> None:
@@ -221,8 +193,8 @@ def follow(
     from . import feed as feeds
 
     goes_on = feeds.while_parent(parent)
-    with _one_line():
-        client = _client(url, api_key)
+    with one_line():
+        client = client_at(url, api_key)
         try:
             chunks = feeds.read_from(0) if file == "-" else feeds.written_to(file, goes_on)
             feeds.follow(client.publish_batch, chunks, channel, goes_on)
@@ -231,7 +203,7 @@ def follow(
 
 
 @cli.command(short_help="Say what to change on this machine, or at a proxy.")
-@_reaches
+@reaches
 def doctor(url: str | None, api_key: str | None) -> None:
     """Look at this machine, or at what a proxy does to URL, and say what to change.
 
@@ -245,7 +217,7 @@ def doctor(url: str | None, api_key: str | None) -> None:
     from . import doctor_web as web
     from .finding import State
 
-    with _one_line():
+    with one_line():
         if url:
             try:
                 findings = web.look(url, api_key or local.api_key(os.environ, url))

@@ -72,6 +72,15 @@ class Client:
     def publish(
         self,
         *,
+        users: Collection[str],
+        data: object,
+        idempotency_key: str | None = None,
+        **options: Unpack[Options],
+    ) -> list[str]: ...
+    @overload
+    def publish(
+        self,
+        *,
         channels: Collection[str],
         data: object,
         idempotency_key: str | None = None,
@@ -85,13 +94,14 @@ class Client:
         *,
         channels: Collection[str] | None = None,
         user: str | None = None,
+        users: Collection[str] | None = None,
         idempotency_key: str | None = None,
         **options: Unpack[Options],
     ) -> str | list[str]:
-        """Publish ``data`` (any JSON value) to a channel, several channels, or a user.
+        """Publish ``data`` (any JSON value) to a channel, several channels, a user, or several.
 
-        Return the message's id; for ``channels`` a list of ids. With ``delay`` or ``at`` it is the
-        id that ``cancel`` takes.
+        Return the message's id; for ``channels`` and ``users`` a list of ids. With ``delay`` or
+        ``at`` it is the id that ``cancel`` takes.
 
         Raises:
             PublishFailed: it was not acknowledged; see ``status`` and ``detail``.
@@ -103,10 +113,11 @@ class Client:
             "channel": channel,
             "channels": None if channels is None else list(channels),
             "user": user,
+            "users": None if users is None else list(users),
         }
         given = {name: value for name, value in {**targets, **options}.items() if value is not None}
         ids = self._publish({**given, "data": data}, idempotency_key)
-        return ids[0] if channels is None else ids
+        return ids[0] if channels is users is None else ids
 
     def publish_batch(
         self, messages: Sequence[Mapping[str, Any]], idempotency_key: str | None = None
@@ -129,12 +140,40 @@ class Client:
             RequestFailed: the server refused, or did not answer.
         """
         try:
-            self._caller.ask("DELETE", f"/scheduled/{quote(scheduled_id, safe='')}")
+            self._caller.ask("DELETE", f"/scheduled/{_quoted(scheduled_id)}")
         except RequestFailed as error:
             if error.status != 404:
                 raise
             return False
         return True
+
+    def disconnect(self, *, user: str | None = None, connection: str | None = None) -> None:
+        """End all connections of ``user``, or one, on every worker and machine.
+
+        Raises:
+            RequestFailed: the server refused, or did not answer.
+        """
+        if user is not None and connection is None:
+            self._caller.ask("DELETE", f"/users/{_quoted(user)}/connections")
+        elif connection is not None and user is None:
+            self._caller.ask("DELETE", f"/connections/{_quoted(connection)}")
+        else:
+            raise TypeError("disconnect: either user or connection")
+
+    def revoke(
+        self, user: str | None = None, *, everybody: bool = False, before: float | None = None
+    ) -> None:
+        """Let the tokens of ``user``, or of everybody, that were issued before then (Unix seconds;
+        None: now) count no longer, on every worker and machine.
+
+        Raises:
+            RequestFailed: the server refused, or did not answer.
+        """
+        if (user is None) is not everybody:
+            raise TypeError("revoke: either a user or everybody=True")
+        body = {"everybody": True} if user is None else {"user": user}
+        when = {} if before is None else {"before": before}
+        self._caller.ask("POST", "/revoke", body=dump({**body, **when}).encode())
 
     def history(self, channel: str, limit: int = 100) -> list[Item]:
         """Return the last ``limit`` kept messages of ``channel``, oldest first.
@@ -142,7 +181,7 @@ class Client:
         Raises:
             RequestFailed: the server refused, or did not answer.
         """
-        path = f"/channels/{quote(channel, safe='')}/history?limit={limit}"
+        path = f"/channels/{_quoted(channel)}/history?limit={limit}"
         messages: list[Item] = self._caller.ask("GET", path)["messages"]
         return messages
 
@@ -200,3 +239,7 @@ class Client:
             answer = self._caller.ask(
                 "POST", "/longpoll", form=form, hold=_HOLD, deadline=float("inf")
             )
+
+
+def _quoted(name: str) -> str:
+    return quote(name, safe="")

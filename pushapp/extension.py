@@ -100,10 +100,12 @@ class Push:
         data: object = None,
         *,
         user: str | None = None,
+        users: Sequence[str] | None = None,
         idempotency_key: str | None = None,
         **options: object,
     ) -> str | dict[str, object] | list[object]:
-        """Publish ``data`` to a channel, to several, or to a user; return its id (or ids).
+        """Publish ``data`` to a channel, to several, to a user or to several; return its id (or
+        ids).
 
         ``options``: event, ttl, retain, delay, at; see "Publishing" in docs/protocol.md. A
         scheduled message returns ``{"scheduled":…,"at":…}`` in the place of its id.
@@ -116,6 +118,8 @@ class Push:
         body: dict[str, object] = {"data": data, **options}
         if user is not None:
             body["user"] = user
+        if users is not None:
+            body["users"] = list(users)
         if channel is not None:
             body["channel" if isinstance(channel, str) else "channels"] = channel
         if idempotency_key is not None:

@@ -17,6 +17,7 @@ from .errors import InvalidInput
 
 CHANNEL_PATTERN = re.compile(r"[A-Za-z0-9_.:@|+~=-]{1,128}")
 EVENT_PATTERN = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+EVERYONE = "everyone"  # the channel that whoever is known may read, and an api key alone writes
 _CURSOR_PATTERN = re.compile(r"([a-z0-9]{1,32})\.(0|[1-9][0-9]{0,17})")
 
 #: Why something is missing; see "lost" in docs/protocol.md.

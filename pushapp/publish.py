@@ -30,7 +30,7 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _TEXT = "text that UTF-8 can spell"
 _KEY_PATTERN = re.compile(r"[\x20-\x7e]{1,128}")
 _OPTIONS = frozenset({"data", "event", "ttl", "retain", "delay", "at"})
-_TARGETS = ("channel", "channels", "user", "messages")
+_TARGETS = ("channel", "channels", "user", "users", "messages")
 _CHANNEL = "a name of 1 to 128 of A-Z a-z 0-9 _ . : @ | + ~ = -"
 
 
@@ -84,7 +84,7 @@ def load_json(raw: bytes) -> object:
 def parse(
     body: object, *, settings: Settings, now: float, header_key: str | None = None
 ) -> PublishRequest:
-    """Return what ``body``, a JSON object in one of the four forms, asks to publish.
+    """Return what ``body``, a JSON object in one of the five forms, asks to publish.
 
     ``now``: Unix seconds. ``header_key``: the Idempotency-Key header, where there is one.
 
@@ -104,7 +104,8 @@ def parse(
             one = _object(item, path)
             path += "."
             _known(one, path, {"channel", "user", *_OPTIONS})
-            parser.add([_channel(one, _target(one, path, ("channel", "user")), path)], one, path)
+            kind = _target(one, path, ("channel", "user"))
+            parser.add([_channel(one[kind], kind, path + kind)], one, path)
     else:
         _known(fields, "", {target, "idempotency_key", *_OPTIONS})
         parser.add(_channels(fields, target), fields, "")
@@ -193,25 +194,22 @@ def _target(fields: Mapping[str, object], path: str, targets: Sequence[str]) -> 
 
 
 def _channels(fields: Mapping[str, object], target: str) -> list[str]:
-    if target != "channels":
-        return [_channel(fields, target, "")]
-    names: list[str] = []
-    for i, name in enumerate(_list(fields["channels"], "channels", MAX_CHANNELS)):
-        if not isinstance(name, str) or not CHANNEL_PATTERN.fullmatch(name):
-            raise InvalidInput(f"channels[{i}]", name, _CHANNEL)
-        names.append(name)
+    if target in ("channel", "user"):
+        return [_channel(fields[target], target, target)]
+    given = _list(fields[target], target, MAX_CHANNELS)
+    names = [_channel(one, target[:-1], f"{target}[{i}]") for i, one in enumerate(given)]
     if len(set(names)) < len(names):
-        raise InvalidInput("channels", "one of them twice", "each name once")
+        raise InvalidInput(target, "one of them twice", "each once")
     return names
 
 
-def _channel(fields: Mapping[str, object], target: str, path: str) -> str:
-    value = fields[target]
-    name = f"user:{value}" if target == "user" else value
+def _channel(value: object, kind: str, field: str) -> str:
+    """Return the channel that ``value`` names: itself, or a user's own."""
+    name = f"user:{value}" if kind == "user" else value
     if value and isinstance(value, str) and CHANNEL_PATTERN.fullmatch(str(name)):
         return str(name)
-    expected = f"an id that makes user:ID {_CHANNEL}" if target == "user" else _CHANNEL
-    raise InvalidInput(path + target, value, expected)
+    expected = f"an id that makes user:ID {_CHANNEL}" if kind == "user" else _CHANNEL
+    raise InvalidInput(field, value, expected)
 
 
 def _key(fields: Mapping[str, object], header_key: str | None) -> str | None:

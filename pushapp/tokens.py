@@ -19,7 +19,7 @@ from typing import Any, TypeGuard
 
 from .errors import InvalidInput, NotAuthenticated, TokenExpired
 from .keyring import Keyring
-from .message import CHANNEL_PATTERN
+from .message import CHANNEL_PATTERN, EVERYONE
 from .settings import Settings
 
 LEEWAY = 5.0  # seconds that two clocks may differ
@@ -59,14 +59,20 @@ class Token:
     digest: bytes = field(default=b"", repr=False)  # of its text
 
     def may_read(self, channel: str) -> bool:
-        """Tell whether it opens ``channel``. No pattern ever opens a ``user:`` channel."""
+        """Tell whether it opens ``channel``. No pattern ever opens a ``user:`` channel; everyone's
+        is open to each."""
         if channel.startswith("user:"):
             return channel == f"user:{self.user}"
+        if channel == EVERYONE:
+            return True
         return any(matches(pattern, channel) for pattern in self.channels)
 
     def may_publish(self, channel: str) -> bool:
-        """Tell whether its user may publish to ``channel``; to ``user:`` channels nobody's may."""
-        return not channel.startswith("user:") and any(matches(p, channel) for p in self.publish)
+        """Tell whether its user may publish to ``channel``; to users' own, and to everyone's,
+        nobody's may."""
+        if channel.startswith("user:") or channel == EVERYONE:
+            return False
+        return any(matches(pattern, channel) for pattern in self.publish)
 
     def left(self, now: float) -> float:
         """Return how many seconds it still holds.

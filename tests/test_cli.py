@@ -18,6 +18,7 @@ import pytest
 from pushapp.settings import Settings
 from pushapp.tokens import Tokens
 
+from .clients import Refused
 from .server import API_KEY, PUBLISH_KEY, ROOT, SECRET, Server, free_port
 from .wire import TIMEOUT
 
@@ -349,12 +350,56 @@ def test_a_wrong_token_is_not_printed(
     assert words in failed(shell("token", *options, PUSH_SECRET=SECRET), code)
 
 
+# -- revoke, disconnect ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["revoke", "disconnect"])
+def test_a_user_is_let_go(
+    command: str, shell: Any, server: Server, connect: Any, tmp_path: Path
+) -> None:
+    """Who listens is told so; nothing is printed."""
+    user = f"{tmp_path.name}-{command}"
+    done = shell("token", "--user", user, PUSH_SECRET=SECRET)
+    headers = {"Authorization": f"Bearer {done.stdout.decode().strip()}"}
+    waiting = connect("sse", server, [f"user:{user}"], headers=headers)
+    done = shell(command, "--user", user)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    with pytest.raises(Refused):
+        waiting.receive()
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["revoke"], 2, "--everybody"),
+        (["revoke", "--user", "42", "--everybody"], 2, "--everybody"),
+        (["revoke", "--user", "a b"], 1, "user"),
+        (["revoke", "--user", "42", "--before", "1e14"], 1, "before"),
+        (["disconnect"], 2, "--connection"),
+        (["disconnect", "--connection", "c1"], 1, "connection"),
+    ],
+)
+def test_nobody_is_let_go_by_mistake(shell: Any, options: list[str], code: int, words: str) -> None:
+    """One line says what does not fit."""
+    assert words in failed(shell(*options), code)
+
+
 # -- the rest --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "command",
-    [["run"], ["publish"], ["tail"], ["feed", "system"], ["feed", "follow"], ["token"], ["doctor"]],
+    [
+        ["run"],
+        ["publish"],
+        ["tail"],
+        ["feed", "system"],
+        ["feed", "follow"],
+        ["token"],
+        ["doctor"],
+        ["revoke"],
+        ["disconnect"],
+    ],
     ids=" ".join,
 )
 def test_each_command_has_examples(command: list[str], shell: Any) -> None:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
@@ -17,6 +18,8 @@ import pytest
 from pushapp.client import Client
 from pushapp.errors import PublishFailed, RequestFailed
 
+from .clients import Refused
+from .jwts import token
 from .server import API_KEY, Server
 from .wire import TIMEOUT
 
@@ -326,6 +329,43 @@ def test_publish_history_and_tail_on_a_real_server(
     assert came[0]["data"] == {"n": 1}
     assert client.history("public:client-b", limit=1) == [came[3]]
     assert list(islice(client.tail("public:client-b", cursor=two[1]), 1)) == [came[3]]
+
+
+def test_users_are_written_to_and_let_go(
+    server: Server, make_client: Callable[..., Client], connect: Callable[..., Any], channel: str
+) -> None:
+    """Several at once; all of one's connections, and all of one's tokens."""
+    ids = make_client(server.url).publish(users=["ann", "bob"], data=channel)
+    for user, id in zip(("ann", "bob"), ids, strict=True):
+        assert make_client(server.url).history(f"user:{user}", 1)[0]["id"] == id
+    user = channel.replace(":", "-")
+    for end, status in (("disconnect", 403), ("revoke", 401)):
+        headers = {"Authorization": f"Bearer {token(user=user, iat=time.time() - 9)}"}
+        waiting = connect("sse", server, [f"user:{user}"], headers=headers)
+        getattr(make_client(server.url), end)(user=user)
+        with pytest.raises(Refused) as refused:
+            waiting.receive()
+        assert refused.value.status == status
+
+
+def test_whom_to_let_go_has_to_be_said(scripted: ScriptedServer, make_client: Any) -> None:
+    """Nobody is guessed, and nothing is sent; paths are quoted."""
+    client = make_client(scripted.url)
+    for call in (client.revoke, client.disconnect):
+        with pytest.raises(TypeError):
+            call()
+    with pytest.raises(TypeError):
+        client.revoke("42", everybody=True)
+    with pytest.raises(TypeError):
+        client.disconnect(user="42", connection="c1")
+    assert scripted.requests == []
+    scripted.steps = [OK, OK, OK]
+    client.disconnect(user="a/b")
+    client.disconnect(connection="c1?")
+    client.revoke(everybody=True, before=5)
+    paths = [path for _, path, _, _ in scripted.requests]
+    assert paths == ["/push/users/a%2Fb/connections", "/push/connections/c1%3F", "/push/revoke"]
+    assert json.loads(scripted.requests[-1][3]) == {"everybody": True, "before": 5}
 
 
 def test_the_same_key_publishes_once(server: Server, make_client: Callable[..., Client]) -> None:

@@ -29,7 +29,7 @@ LAYERS = [
     {"factory", "yard", "worker"},
     {"testing", "testing_clients", "gunicorn_conf", "local", "feed", "doctor_redis", "doctor_web"},
     {"doctor"},
-    {"cli", "cli_token", "wsgi", ""},
+    {"cli", "cli_people", "cli_reach", "cli_token", "wsgi", ""},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 #: On the standard library alone, so that a cron job that publishes loads nothing else.

@@ -63,6 +63,13 @@ def test_a_message_to_a_user_goes_to_that_users_channel() -> None:
     assert wanted.single is True
 
 
+def test_the_same_to_several_users() -> None:
+    """Each on their own channel, and each once; the answer is a list."""
+    wanted = check({"users": ["42", "a@b"], "data": 1})
+    assert [draft.channel for draft in wanted.drafts] == ["user:42", "user:a@b"]
+    assert wanted.single is False
+
+
 def test_a_batch_keeps_its_order_and_each_message_has_its_own_options() -> None:
     """A channel or a user each, so that every message has one place in the answer."""
     wanted = check(
@@ -93,6 +100,12 @@ def test_a_batch_keeps_its_order_and_each_message_has_its_own_options() -> None:
         ({"channels": ["a:1", "a:1"], "data": 1}, "channels"),
         ({"channels": ["a:1", 7], "data": 1}, "channels[1]"),
         ({"channels": [f"a:{n}" for n in range(101)], "data": 1}, "channels"),
+        ({"users": ["42", "42"], "data": 1}, "users"),
+        ({"users": ["42", 43], "data": 1}, "users[1]"),
+        ({"users": [], "data": 1}, "users"),
+        ({"users": "42", "data": 1}, "users"),
+        ({"users": ["42"], "channel": "a:1", "data": 1}, "users"),
+        ({"messages": [{"users": ["42"], "data": 1}]}, "messages[0].users"),
         ({"user": "", "data": 1}, "user"),
         ({"user": 42, "data": 1}, "user"),
         ({"user": "a b", "data": 1}, "user"),

@@ -64,6 +64,18 @@ def test_an_apps_session_publishes_where_the_app_says(host: Flask, ann: FlaskCli
     assert kept(host.extensions["push"], "room:1") == [1]
 
 
+def test_no_session_publishes_to_everyone(host: Flask, ann: FlaskClient) -> None:
+    """Whatever the app's functions say: an api key alone does."""
+
+    @host.extensions["push"].authorize
+    def may(channel: str, action: str) -> bool:
+        return True
+
+    assert say(ann, {"channel": "everyone", "data": 1}).status_code == 403
+    assert say(ann, {"channel": "everyone", "data": 1}, **bearer()).status_code == 200
+    assert ann.get("/push/poll?channels=everyone").status_code == 200
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [

@@ -93,6 +93,13 @@ def test_no_pattern_reaches_another_users_channel(pattern: str) -> None:
     assert not found.may_publish("user:43") and not found.may_publish("user:42")
 
 
+def test_everyone_reads_what_is_for_everyone_and_writes_it_nobody() -> None:
+    """Any token, whatever it says."""
+    for found in (known().verify(token()), known().verify(token("*", publish=["*", "everyone"]))):
+        assert found.may_read("everyone") and not found.may_publish("everyone")
+    assert not known().verify(token()).may_read("everyone2")
+
+
 @pytest.mark.parametrize(
     "user", ["", "a b", "é", "ü42", "42\n", "４２", "u" * 124, "a/b", "a,b", 42, None, True, ["42"]]
 )

@@ -6,7 +6,9 @@ What belongs here: what comes of it on each transport. What does not: which toke
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jwt
@@ -17,8 +19,8 @@ from pushapp.extension import Push
 
 from ..clients import Refused
 from ..jwts import claims, token
-from ..server import SECRET, Server, until
-from ..wire import Wire, request
+from ..server import PUBLISH_KEY, READ_KEY, SECRET, Server, until
+from ..wire import TIMEOUT, Reply, Wire, request
 from .conftest import Connect, Processes
 from .test_tokens import bearer, ticket, until_refused
 from .waiting import ask, wait_for_subscribers
@@ -136,3 +138,67 @@ def test_a_worker_that_starts_later_knows_what_was_revoked(
             return True
 
     until(refused, "it has read it")
+
+
+# Over HTTP
+
+
+def revoke(server: Server, body: object, key: str = PUBLISH_KEY) -> Reply:
+    return server.ask("POST", "/push/revoke", bearer(key), json.dumps(body).encode())
+
+
+def test_revoking_over_http(subscribe: Connect, server: Server, user: str) -> None:
+    """With an api key that may publish; the answer says what counts no longer."""
+    client = subscribe([f"user:{user}"], headers=bearer(issued(user)))
+    for key, status in (("wrong", 401), (READ_KEY, 403), (issued(user), 401)):
+        assert revoke(server, {"user": user}, key).status == status
+    reply = revoke(server, {"user": user})
+    assert reply.status == 200 and abs(reply.json["before"] - time.time()) < TIMEOUT
+    end = until_refused(client)
+    assert end.status == 401 and "revoked" in end.detail
+
+
+def test_what_was_issued_since_is_not_revoked(server: Server, user: str) -> None:
+    """``before`` says until when."""
+    old, new = (issued(user, at=time.time() - seconds) for seconds in (100, 10))
+    assert revoke(server, {"user": user, "before": time.time() - 50}).json["revoked"] is True
+    wait_until_refused(server, old)
+    assert server.ask("GET", "/push/poll?channels=public:a", bearer(new)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "user"),
+        ([], "body"),
+        ({"user": None}, "user"),
+        ({"user": 42}, "user"),
+        ({"user": "a b"}, "user"),
+        ({"user": "42", "everybody": True}, "user"),
+        ({"everybody": False}, "everybody"),
+        ({"everybody": None}, "everybody"),
+        ({"user": "42", "before": "now"}, "before"),
+        ({"user": "42", "before": True}, "before"),
+        ({"user": "42", "before": None}, "before"),
+        ({"user": "42", "before": 1e14}, "before"),
+        ({"user": "42", "befor": 1}, "befor"),
+    ],
+)
+def test_what_is_not_clear_revokes_nothing(server: Server, body: object, field: str) -> None:
+    """A forgotten user must not mean everybody; 400 says what does not fit."""
+    reply = revoke(server, body)
+    assert (reply.status, reply.json["field"]) == (400, field)
+
+
+def test_everybodys_tokens_can_be_revoked(
+    make_server: Callable[..., Server], connect: Connect, user: str
+) -> None:
+    """On a log of its own: it ends all."""
+    server = make_server(WEB_CONCURRENCY=1)
+    clients = [
+        connect("sse", server, [f"user:{name}"], headers=bearer(issued(name)))
+        for name in (user, f"{user}2")
+    ]
+    assert revoke(server, {"everybody": True}).status == 200
+    for client in clients:
+        assert until_refused(client).status == 401

@@ -55,10 +55,10 @@ def test_a_token_publishes_where_it_says(say: Say, server: Server, room: str) ->
     assert kept(server, room) == [1]
 
 
-@pytest.mark.parametrize("channel", ["orders:7", "public:a", "user:42", "user:43"])
+@pytest.mark.parametrize("channel", ["orders:7", "public:a", "user:42", "user:43", "everyone"])
 def test_nowhere_else(say: Say, channel: str) -> None:
     """403: what it may read, it may not write; nobody's token writes to a user."""
-    text = token("*", publish=["room:*", "user:*", "user:42"])
+    text = token("*", publish=["room:*", "user:*", "user:42", "everyone"])
     assert say(text, {"channel": channel, "data": 1})[0] == 403
 
 

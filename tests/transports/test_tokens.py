@@ -92,6 +92,19 @@ def test_everyone_reads_what_is_theirs(subscribe: Connect, server: Server) -> No
     assert client.data() == ["for you"]
 
 
+def test_whoever_is_known_reads_what_is_for_everyone(
+    subscribe: Connect, transport: str, server: Server, room: str
+) -> None:
+    """By any token; without one it is denied, although it needs no name in the token."""
+    client = subscribe(["everyone"], headers=bearer(token()))
+    server.publish("everyone", room)
+    while client.data() != [room]:
+        continue  # other tests' clients are everyone, too
+    with pytest.raises(Refused) as refused:
+        subscribe(["everyone"], first={"op": "ping"})
+    assert refused.value.status == 401
+
+
 def test_public_channels_need_none_and_take_one(
     subscribe: Connect, server: Server, channel: str, room: str
 ) -> None:
