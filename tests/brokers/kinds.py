@@ -18,7 +18,7 @@ from pushapp.broker.redis.scripts import TICK
 from pushapp.broker.sqlite import SqliteBroker
 
 from ..valkey import Valkey, deafen
-from .tools import Clock, retention
+from .tools import Clock, copy, retention
 
 
 class Kind(Protocol):
@@ -33,8 +33,14 @@ class Kind(Protocol):
     def tidy(self, broker: Any) -> None:
         """Remove at once all that is too old."""
 
+    def tidy_a_bit(self, broker: Any) -> bool:
+        """Remove as much as is done in one step; tell whether there is more."""
+
     def lose_wake_ups(self) -> None:
         """Make sure that no follower hears a publish any more."""
+
+    def begin_epoch(self) -> None:
+        """Make it a log that may have lost something; whoever has it open finds that out."""
 
     def forget(self) -> None:
         """Remove the log; no broker is open on it."""
@@ -52,12 +58,18 @@ class Sqlite:
         return SqliteBroker(str(self.path), retention, clock=clock)
 
     def tidy(self, broker: SqliteBroker) -> None:
-        while broker.writer.run(broker.upkeep.sweep):
+        while self.tidy_a_bit(broker):
             pass
+
+    def tidy_a_bit(self, broker: SqliteBroker) -> bool:
+        return broker.writer.run(broker.upkeep.sweep)
 
     def lose_wake_ups(self) -> None:
         for bell in Path(f"{self.path}-wake").glob("*.bell"):
             bell.unlink()
+
+    def begin_epoch(self) -> None:
+        copy(self.path).replace(self.path)
 
     def forget(self) -> None:
         """The folder is the test's own."""
@@ -76,11 +88,18 @@ class Redis:
         return RedisBroker(self.url, retention, clock=clock, **self.options)
 
     def tidy(self, broker: RedisBroker) -> None:
-        while broker._reads.head(TICK, "")[-1] or broker._roster.sweep():
+        while self.tidy_a_bit(broker):
             pass
+
+    def tidy_a_bit(self, broker: RedisBroker) -> bool:
+        *_, over, more = broker._reads.head(TICK, "")
+        return bool((over and broker._roster.sweep()) or more)
 
     def lose_wake_ups(self) -> None:
         self._silent = deafen(self._valkey)
+
+    def begin_epoch(self) -> None:
+        self._valkey.ask("HINCRBY", f"{{{self.options['prefix']}}}:meta", "head", -1)
 
     def forget(self) -> None:
         for end in self._silent:

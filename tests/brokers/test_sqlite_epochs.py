@@ -15,15 +15,7 @@ import pytest
 from pushapp.broker.sqlite.schema import JUMP
 from pushapp.message import Cursor
 
-from .tools import A, B, Clock, Script, cursor, ids, listen, now, opened, publish, told
-
-
-def copy(path: Path) -> Path:
-    """Return a copy of the log as a careful operator makes it."""
-    to = path.with_name("copy.db")
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("VACUUM INTO ?", (str(to),))
-    return to
+from .tools import A, B, Clock, Script, copy, cursor, ids, listen, now, opened, publish, told
 
 
 def over(source: Path, to: Path) -> None:

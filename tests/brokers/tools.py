@@ -149,6 +149,14 @@ def opened(path: Path, **options: Any) -> Iterator[SqliteBroker]:
         broker.close()
 
 
+def copy(path: Path) -> Path:
+    """Return a copy of the log as a careful operator makes it."""
+    to = path.with_name("copy.db")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("VACUUM INTO ?", (str(to),))
+    return to
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the file's write lock, as another process's transaction does."""

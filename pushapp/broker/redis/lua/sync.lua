@@ -21,7 +21,7 @@ records = ARGV[13] == '1'
 
 local last = 15 + 2 * tonumber(ARGV[15])
 local n = redis.call('HINCRBY', meta, 'brought', ARGV[15])
-for i = 16, last, 2 do bring(lease, ARGV[i], n - (last - i) / 2, ARGV[i + 1]) end
+for i = 16, last, 2 do bring(lease, ARGV[i], n - (last - 1 - i) / 2, ARGV[i + 1]) end
 for i = last + 1, #ARGV do drop(lease, ARGV[i]) end
 tell({ARGV[5], ARGV[6], ARGV[7]}, {ARGV[8], ARGV[9], ARGV[10]})
 return {epoch, str(head), known and 1 or 0}
