@@ -1,13 +1,14 @@
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
+BENCH_STAMP := $(VENV)/.bench
 # Suites that hold in a process that gevent has patched as well as in a plain one
 PATCHED := tests/brokers tests/test_hub.py
 
-.PHONY: run test check bench chaos networks clean help
+.PHONY: run test check bench bench-logs chaos networks clean help
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/'
 
 run: $(STAMP) ## a server on http://127.0.0.1:8000 with the demo page and the system feed
 	@$(VENV)/bin/python -m pushapp.cli run
@@ -26,8 +27,13 @@ networks: $(STAMP) ## every network of docs/networks.md with true times; its tab
 	@scripts/test-tools
 	NETWORKS=full $(VENV)/bin/python -m pytest -q -s -o faulthandler_timeout=0 tests/networks
 
-bench: $(STAMP) ## measure memory and CPU (needs a C compiler)
-	$(VENV)/bin/python bench/bench.py
+bench: $(STAMP) $(BENCH_STAMP) ## memory, CPU and delays beside other servers: docs/benchmarks.md anew (15 minutes; BENCH="--quick")
+	@scripts/bench-peers
+	$(VENV)/bin/python bench/bench.py --docs docs/benchmarks.md $(BENCH)
+
+bench-logs: $(STAMP) $(BENCH_STAMP) ## SQLite beside Valkey: docs/benchmarks-logs.md anew (6 minutes)
+	@scripts/bench-peers
+	$(VENV)/bin/python bench/bench.py --only logs --docs docs/benchmarks-logs.md $(BENCH)
 
 chaos: $(STAMP) ## the ledger: 200 clients, 20,000 messages, everything breaks; CHAOS="--broker redis --seed 7"
 	$(VENV)/bin/python -m tests.chaos $(CHAOS)
@@ -42,4 +48,8 @@ $(STAMP): requirements.txt requirements-dev.txt pyproject.toml
 		{ echo "python3 -m venv does not work here; on Debian: apt-get install python3-venv" >&2; exit 1; }
 	$(VENV)/bin/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt
 	$(VENV)/bin/python -m pip install -q --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+$(BENCH_STAMP): requirements-bench.txt $(STAMP)
+	$(VENV)/bin/python -m pip install -q --disable-pip-version-check -r requirements-bench.txt
 	@touch $@

@@ -1,23 +1,26 @@
 """What is measured: each case runs at one fresh server and returns one flat record.
 
-What does not belong here: which server, how often, and what is made of the records.
+What belongs here: one thing at one size, for the tables. What does not: the curves
+(curve_cases.py), which server, how often, and what is made of the records.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from measure import Record, cpu_seconds, memory_bytes, timed
 from peers import PEERS, Peer
-from processes import LoadClient, Server
+from processes import LoadClient, Server, connections_allowed
+from variants import HEARTBEAT, PERIOD, RESUMING, VARIANTS, tokens
 
 #: Deliveries a second, over all subscribers. A long poll asks again for each, which is a request:
-#: 5,000 of those are more than one core of any server here can answer, and measure its overload.
+#: 5,000 of those are more than one core of most servers here can answer, and measure its overload.
 PACED_DELIVERIES = {"websocket": 5000, "sse": 5000, "longpoll": 1000}
 PUBLISHERS = 4
-PARTS = ("paced", "single", "burst", "busy")  # what a record's counts and CPU are of
 POLLERS = 50
+MISSED = 10  # messages that were published while everybody was away
+AT_ONCE = 1000  # connects under way in a storm
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +31,24 @@ class Seconds:
     busy: float
 
 
-FULL = Seconds(paced=3.0, busy=2.5)
-QUICK = Seconds(paced=1.0, busy=0.7)
+FULL = Seconds(paced=2.0, busy=0.8)
+QUICK = Seconds(paced=0.8, busy=0.3)
 
 
-def _timed(server: Server, load: LoadClient, command: str, seconds: float, **more: float) -> Record:
+def measured(
+    server: Server, load: LoadClient, command: str, seconds: float, **more: float
+) -> Record:
     """Run a command of the load client; add what it cost the server, and who else was busy."""
     return timed(
         {"cpu": server.pids(), "own_cpu": [load.pid]}, lambda: load.ask(command, seconds, **more)
     )
 
 
-def _warm_up(server: Server, transport: str) -> None:
+def warm_up(server: Server, transport: str) -> None:
     """Let the server import, open and cache what its first subscribers and messages need."""
     with LoadClient(server, transport, 10) as load:
         load.connect(10)
+        load.ask("rest", 0.1)  # a first long poll may have to arrive
         load.ask("closed", 2.0, window=1, count=20)
 
 
@@ -53,7 +59,7 @@ def _connect(server: Server, load: LoadClient, subscribers: int) -> Record:
     answer = load.connect(subscribers)
     load.ask("rest", 0.3)
     cpu = cpu_seconds(pids) - cpu
-    load.ask("rest", 0.7)
+    load.ask("rest", 0.5)
     return {
         "connect_us": cpu / subscribers * 1e6,
         "connects_per_second": subscribers / answer["secs"],
@@ -61,40 +67,48 @@ def _connect(server: Server, load: LoadClient, subscribers: int) -> Record:
     }
 
 
-def _prefixed(prefix: str, record: Record) -> Record:
+def prefixed(prefix: str, record: Record) -> Record:
     return {f"{prefix}_{name}": value for name, value in record.items()}
 
 
-def _deliver(server: Server, seconds: Seconds, transport: str, subscribers: int) -> Record:
-    """One channel, everyone on it: at a pace, then as fast as the server can.
+def _saturated(server: Server, load: LoadClient, seconds: float) -> Record:
+    """Publish as fast as the server can deliver, with one message under way, then with four.
 
-    "single" is the comparison with the C sender: while only one message is under way, each delivery
-    is one send() at every server. In a "burst" a server may put several messages into one send(),
-    which the C sender never does: it is no floor there.
+    While only one is, each delivery is one send() at every server. Of several ("burst") a server
+    may put some into one send(), which the C sender never does.
     """
+    single = measured(server, load, "closed", seconds, window=1)
+    burst = measured(server, load, "closed", seconds, window=PUBLISHERS)
+    return prefixed("single", single) | prefixed("burst", burst)
+
+
+def _deliver(server: Server, seconds: Seconds, transport: str, subscribers: int) -> Record:
+    """One channel, everyone on it: at a pace, then as fast as the server can."""
     pace = max(1.0, PACED_DELIVERIES[transport] / subscribers)
-    _warm_up(server, transport)
+    warm_up(server, transport)
     with LoadClient(server, transport, subscribers, publishers=PUBLISHERS) as load:
         connected = _connect(server, load, subscribers)
         load.ask("closed", 5.0, window=1, count=3)
-        paced = _timed(server, load, "paced", seconds.paced, rate=pace)
-        single = _timed(server, load, "closed", seconds.busy, window=1)
-        burst = _timed(server, load, "closed", seconds.busy, window=PUBLISHERS)
-    return (
-        connected
-        | _prefixed("paced", paced)
-        | _prefixed("single", single)
-        | _prefixed("burst", burst)
-    )
+        paced = measured(server, load, "paced", seconds.paced, rate=pace)
+        return connected | prefixed("paced", paced) | _saturated(server, load, seconds.busy)
+
+
+def _deliver_to_one(server: Server, seconds: Seconds, transport: str, subscribers: int) -> Record:
+    """As many channels as subscribers, each message to one of them."""
+    warm_up(server, transport)
+    with LoadClient(
+        server, transport, subscribers, publishers=PUBLISHERS, channels=subscribers
+    ) as load:
+        load.connect(subscribers)
+        load.ask("closed", 0.3, window=1)
+        return _saturated(server, load, seconds.busy)
 
 
 def _publish(server: Server, seconds: Seconds, transport: str, subscribers: int) -> Record:
     """Publish with nobody there."""
     with LoadClient(server, transport, 0, publishers=PUBLISHERS) as load:
         load.ask("closed", 0.3, window=PUBLISHERS)
-        single = _timed(server, load, "closed", seconds.busy, window=1)
-        burst = _timed(server, load, "closed", seconds.busy, window=PUBLISHERS)
-    return _prefixed("single", single) | _prefixed("burst", burst)
+        return _saturated(server, load, seconds.busy)
 
 
 def _poll(server: Server, seconds: Seconds, transport: str, subscribers: int) -> Record:
@@ -102,8 +116,42 @@ def _poll(server: Server, seconds: Seconds, transport: str, subscribers: int) ->
     with LoadClient(server, transport, subscribers) as load:
         load.connect(subscribers)
         load.ask("rest", 0.3)
-        busy = _timed(server, load, "rest", seconds.busy)
-    return _prefixed("busy", busy)
+        busy = measured(server, load, "rest", seconds.busy)
+    return prefixed("busy", busy)
+
+
+def _heartbeats(server: Server, seconds: Seconds, transport: str, subscribers: int) -> Record:
+    """Do nothing but show signs of life, for one heartbeat."""
+    subscribers = min(subscribers, connections_allowed())
+    with LoadClient(server, transport, subscribers) as load:
+        load.connect(subscribers)
+        load.ask("rest", 1.0)
+        beats = measured(server, load, "rest", PERIOD)
+    return prefixed("beats", beats) | {"clients": subscribers}
+
+
+def _storm(server: Server, seconds: Seconds, transport: str, subscribers: int) -> Record:
+    """Everybody comes back at once, with a token and a cursor, and has missed something."""
+    path = tokens(subscribers, server.scratch)
+    with LoadClient(server, transport, subscribers, tokens=path) as load:
+        load.connect(subscribers)
+        load.ask("leave")
+        load.ask("rest", 1.0)
+        load.ask("miss", count=MISSED, limit=10)
+        back = measured(server, load, "return", 0.0, at_once=AT_ONCE, limit=60)
+    return prefixed("storm", back) | {"clients": subscribers}
+
+
+def _feature(server: Server, seconds: Seconds, transport: str, subscribers: int) -> Record:
+    """What one more feature costs a client that connects, that is idle, and a delivery."""
+    path = tokens(subscribers, server.scratch)
+    with LoadClient(server, transport, 10, tokens=path) as load:
+        load.connect(10)
+        load.ask("closed", 2.0, window=1, count=20)
+    with LoadClient(server, transport, subscribers, tokens=path) as load:
+        connected = _connect(server, load, subscribers)
+        idle = measured(server, load, "rest", 2 * seconds.paced)
+        return connected | prefixed("idle", idle) | _saturated(server, load, seconds.busy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +162,12 @@ class Case:
     transport: str
     subscribers: int
     measure: Callable[[Server, Seconds, str, int], Record]
+    among: Sequence[Peer] = PEERS
+    everywhere: bool = False  # the server may use every core
 
     @property
     def peers(self) -> list[Peer]:
-        return [peer for peer in PEERS if self.transport in peer.endpoints]
+        return [peer for peer in self.among if self.transport in peer.endpoints]
 
     def run(self, peer: Peer, seconds: Seconds) -> Record:
         """Start the peer, measure, end it.
@@ -125,7 +175,7 @@ class Case:
         Raises:
             BenchError: it could not be measured.
         """
-        with Server(peer) as server:
+        with Server(peer, everywhere=self.everywhere) as server:
             return self.measure(server, seconds, self.transport, self.subscribers)
 
 
@@ -135,6 +185,10 @@ CASES = (
     Case("websocket-100", "websocket", 100, _deliver),
     Case("sse-1000", "sse", 1000, _deliver),
     Case("longpoll-1000", "longpoll", 1000, _deliver),
+    Case("one-of-1000", "websocket", 1000, _deliver_to_one),
     Case("publish", "websocket", 0, _publish),
     Case("poll", "poll", POLLERS, _poll),
+    Case("heartbeats", "websocket", 10_000, _heartbeats, (HEARTBEAT,)),
+    Case("storm", "websocket", 5000, _storm, (RESUMING,)),
+    Case("features", "websocket", 1000, _feature, VARIANTS),
 )

@@ -6,6 +6,7 @@ a set, `send` on each of them; a list of messages for long poll and SSE.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 from flask import Flask, Response, jsonify, request
@@ -17,65 +18,80 @@ HOLD = 25  # seconds a long poll waits
 
 app = Flask(__name__)
 sock = Sock(app)
-sockets: set[Server] = set()
-messages: list[str] = []
-arrived = Event()
+
+
+class Channel:
+    def __init__(self) -> None:
+        self.sockets: set[Server] = set()
+        self.messages: list[str] = []
+        self.arrived = Event()
+
+    def since(self, cursor: int) -> Response:
+        return jsonify(cursor=len(self.messages), messages=self.messages[cursor:])
+
+
+channels: defaultdict[str, Channel] = defaultdict(Channel)
+
+
+def asked() -> Channel:
+    return channels[request.args["channel"]]
 
 
 @sock.route("/ws")
 def websocket(socket: Server) -> None:
-    sockets.add(socket)
+    channel = asked()
+    channel.sockets.add(socket)
     try:
         socket.send("ready")
         while True:
             socket.receive()
     finally:
-        sockets.discard(socket)
+        channel.sockets.discard(socket)
 
 
 @app.post("/publish")
 def publish() -> str:
-    global arrived
     message = request.get_data(as_text=True)
-    messages.append(message)
-    arrived.set()
-    arrived = Event()
-    for socket in list(sockets):
+    channel = asked()
+    channel.messages.append(message)
+    channel.arrived.set()
+    channel.arrived = Event()
+    for socket in list(channel.sockets):
         try:
             socket.send(message)
         except ConnectionClosed:
-            sockets.discard(socket)
+            channel.sockets.discard(socket)
     return "ok"
-
-
-def _since(cursor: int) -> Response:
-    return jsonify(cursor=len(messages), messages=messages[cursor:])
 
 
 @app.get("/longpoll")
 def longpoll() -> Response:
+    channel = asked()
     cursor = request.args.get("cursor", type=int)
     if cursor is None:
-        return _since(len(messages))
-    if cursor == len(messages):
-        arrived.wait(HOLD)
-    return _since(cursor)
+        cursor = len(channel.messages)
+    elif cursor == len(channel.messages):
+        channel.arrived.wait(HOLD)
+    return channel.since(cursor)
 
 
 @app.get("/poll")
 def poll() -> Response:
-    return _since(request.args.get("cursor", len(messages), type=int))
+    channel = asked()
+    return channel.since(request.args.get("cursor", len(channel.messages), type=int))
 
 
 @app.get("/sse")
 def sse() -> Response:
+    channel = asked()
+
     def events() -> Iterator[str]:
-        cursor = len(messages)
+        cursor = len(channel.messages)
         yield ": ready\n\n"
         while True:
-            if cursor == len(messages):
-                arrived.wait(HOLD)
-            for message in messages[cursor:]:
+            if cursor == len(channel.messages):
+                channel.arrived.wait(HOLD)
+            for message in channel.messages[cursor:]:
                 cursor += 1
                 yield f"data: {message}\n\n"
 

@@ -77,9 +77,9 @@ def listen(port: int) -> Connection:
     return connection
 
 
-def publish(data: object, batch: int = 1) -> bytes:
+def publish(data: object, batch: int = 1, channel: str = CHANNEL) -> bytes:
     """Return a publish request of `batch` messages."""
-    message = {"channel": CHANNEL, "data": data}
+    message = {"channel": channel, "data": data}
     body = json.dumps(message if batch == 1 else {"messages": [message] * batch})
     return (
         "POST /push/publish HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer bench\r\n"
@@ -103,6 +103,16 @@ def post(seconds: float, port: int, batch: int, connections: int) -> dict[str, A
             else:
                 open_ones.pop(ready).socket.close()
     return {"messages": answers * batch, "secs": time.monotonic() - began}
+
+
+def fill(seconds: float, port: int, channel: str, count: int, batch: int) -> dict[str, Any]:
+    """Publish so many messages, a batch at a time."""
+    request, connection = publish("x" * (SIZE - 2), batch, channel), Connection(port)
+    for _ in range(0, count, batch):
+        connection.socket.sendall(request)
+        connection.reply()
+    connection.socket.close()
+    return {}
 
 
 def across(seconds: float, port: int, other: int) -> dict[str, Any]:
@@ -139,7 +149,7 @@ def _percentiles(name: str, seconds: list[float]) -> dict[str, float]:
     return {f"{name}_p50_ms": parts[49] * 1e3, f"{name}_p99_ms": parts[98] * 1e3}
 
 
-COMMANDS = {"post": post, "across": across}
+COMMANDS = {"post": post, "fill": fill, "across": across}
 
 if __name__ == "__main__":
     for line in sys.stdin:

@@ -6,6 +6,9 @@
      closed window=4 secs=2.5       at most so many messages published and not delivered to all;
             count=0                 ends after so many, if not 0, or after secs
      rest secs=1                    send nothing; what comes is still taken (and polls go on)
+     leave                          close all subscribers
+     miss count=20                  publish so many while they are away
+     return at_once=1000 limit=60   connect all again with their cursors; wait for what they missed
      quit
    Every publishing phase then waits for what is still under way, at most drain=10 seconds. */
 #include "load.h"
@@ -21,8 +24,9 @@
 enum { DELAYS_KEPT = 1 << 22, LINE_ROOM = 1024 };
 
 struct options options = {
-    .transport = WEBSOCKET, .publishers = 4, .path = "/", .ready = "", .publish_path = "/",
-    .publish_headers = "", .publish_body = "%", .message_bytes = 128,
+    .transport = WEBSOCKET, .publishers = 4, .channels = 1, .channel = "public:bench", .path = "/",
+    .headers = "", .say = "", .ready = "", .cursor_header = "", .publish_path = "/",
+    .publish_headers = "", .publish_body = "{message}", .message_bytes = 128,
 };
 struct tally tally;
 bool measuring;
@@ -41,12 +45,26 @@ void give_up(const char *why) {
     exit(1);
 }
 
-int fill(char *out, int room, const char *pattern, const char *value) {
-    const char *mark = strchr(pattern, '%');
-    int before = mark ? mark - pattern : (int)strlen(pattern);
-    int length = snprintf(out, room, "%.*s%s%s", before, pattern, mark ? value : "",
-                          mark ? mark + 1 : "");
-    if (length >= room) give_up("a path or body that is too long");
+static const struct value *named(const char *at, const struct value *values, int count) {
+    for (int i = 0; i < count; i++) {
+        int length = strlen(values[i].name);
+        if (!strncmp(at + 1, values[i].name, length) && at[1 + length] == '}') return &values[i];
+    }
+    return NULL; /* a brace of JSON */
+}
+
+int fill(char *out, int room, const char *pattern, const struct value *values, int count) {
+    int length = 0;
+    while (*pattern) {
+        const struct value *value = *pattern == '{' ? named(pattern, values, count) : NULL;
+        const char *text = value ? value->text : pattern;
+        int size = value ? (int)strlen(text) : 1;
+        if (length + size >= room) give_up("a path, head, frame or body that is too long");
+        memcpy(out + length, text, size);
+        length += size;
+        pattern += value ? strlen(value->name) + 2 : 1;
+    }
+    out[length] = 0;
     return length;
 }
 
@@ -62,6 +80,7 @@ static void let_through(void) { streams_wait(0); }
 
 static void begin(void) {
     tally = (struct tally){.began = now()};
+    tally.counts_from = tally.began;
     delays_count = 0;
     measuring = true;
 }
@@ -81,11 +100,12 @@ static void end(double seconds) {
     if (tally.delivered) seconds = (tally.last_delivery - tally.began) / 1e9;
     qsort(delays, delays_count, sizeof *delays, by_size);
     printf("{\"published\":%lu,\"confirmed\":%lu,\"refused\":%lu,\"expected\":%lu,\"delivered\":%lu,"
-           "\"reordered\":%lu,\"repeated\":%lu,\"strays\":%lu,\"answers\":%lu,\"bad_answers\":%lu,"
-           "\"closed\":%lu,\"secs\":%.4f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f}\n",
+           "\"reordered\":%lu,\"repeated\":%lu,\"strays\":%lu,\"misdelivered\":%lu,"
+           "\"answers\":%lu,\"bad_answers\":%lu,\"closed\":%lu,\"frames\":%lu,\"live\":%d,\"secs\":%.4f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f}\n",
            tally.published, tally.confirmed, tally.refused, tally.expected, tally.delivered,
-           tally.reordered, tally.repeated, tally.strays, tally.answers, tally.bad_answers,
-           tally.closed, seconds, delay_ms(.5), delay_ms(.99), delay_ms(1));
+           tally.reordered, tally.repeated, tally.strays, tally.misdelivered, tally.answers,
+           tally.bad_answers, tally.closed, tally.frames,
+           subscribers_live(), seconds, delay_ms(.5), delay_ms(.99), delay_ms(1));
 }
 
 static void drain(double limit) {
@@ -95,7 +115,7 @@ static void drain(double limit) {
         let_through();
 }
 
-static void run_connect(int at_once, double limit) {
+static void connect_all(int at_once, double limit) {
     uint64_t began = now();
     int asked = 0, settled = 0;
     while (settled < options.subscribers && seconds_since(began) < limit) {
@@ -104,6 +124,11 @@ static void run_connect(int at_once, double limit) {
         streams_wait(50);
         settled = subscribers_live() + subscribers_failed();
     }
+}
+
+static void run_connect(int at_once, double limit) {
+    uint64_t began = now();
+    connect_all(at_once, limit);
     printf("{\"live\":%d,\"failed\":%d,\"secs\":%.4f}\n", subscribers_live(), subscribers_failed(),
            seconds_since(began));
 }
@@ -120,9 +145,36 @@ static void run_paced(double rate, double seconds, double drain_limit) {
     end(seconds_since(tally.began));
 }
 
+static void run_leave(void) {
+    subscribers_leave();
+    printf("{}\n");
+}
+
+static void run_miss(uint64_t count, double limit) {
+    begin();
+    while ((tally.published < count || publishers_wait()) && seconds_since(tally.began) < limit) {
+        while (tally.published < count && publish()) continue;
+        streams_wait(1);
+    }
+    tally.expected = 0; /* nobody is there yet */
+    end(seconds_since(tally.began));
+}
+
+/* What run_miss published counts here. */
+static void run_return(int at_once, double limit) {
+    uint64_t missed = tally.confirmed, since = tally.began;
+    begin();
+    tally.counts_from = since;
+    tally.expected = missed * options.subscribers;
+    connect_all(at_once, limit);
+    drain(limit);
+    tally.last_delivery = now(); /* all have everything, and know it */
+    end(seconds_since(tally.began));
+}
+
 /* With nobody subscribed, a message is done when its publisher has its answer. */
 static bool room_in(uint64_t window) {
-    uint64_t everyone = options.subscribers;
+    uint64_t everyone = channel_receivers(0);
     if (!everyone) return tally.published - tally.confirmed - tally.refused < window;
     return tally.expected - tally.delivered <= (window - 1) * everyone;
 }
@@ -165,6 +217,12 @@ static void run_command(const char *line) {
                    drain_limit);
     else if (is(line, "rest"))
         run_rest(number(line, "secs", 1));
+    else if (is(line, "leave"))
+        run_leave();
+    else if (is(line, "miss"))
+        run_miss(number(line, "count", 20), number(line, "limit", 60));
+    else if (is(line, "return"))
+        run_return(number(line, "at_once", 1000), number(line, "limit", 60));
     else if (is(line, "quit"))
         exit(0);
     else
@@ -183,7 +241,14 @@ static void read_options(char **argument) {
         else if (!strcmp(name, "--port")) options.port = atoi(value);
         else if (!strcmp(name, "--subscribers")) options.subscribers = atoi(value);
         else if (!strcmp(name, "--publishers")) options.publishers = atoi(value);
+        else if (!strcmp(name, "--channels")) options.channels = atoi(value);
+        else if (!strcmp(name, "--channel")) options.channel = value;
         else if (!strcmp(name, "--path")) options.path = value;
+        else if (!strcmp(name, "--headers")) options.headers = value;
+        else if (!strcmp(name, "--say")) options.say = value;
+        else if (!strcmp(name, "--tokens")) options.tokens = value;
+        else if (!strcmp(name, "--cursor-header")) options.cursor_header = value;
+        else if (!strcmp(name, "--first-waits")) options.first_waits = atoi(value);
         else if (!strcmp(name, "--ready")) options.ready = value;
         else if (!strcmp(name, "--publish-path")) options.publish_path = value;
         else if (!strcmp(name, "--publish-headers")) options.publish_headers = value;

@@ -2,6 +2,8 @@
 
    load.c        options, the commands that come on standard input, the measured phases
    stream.c      one TCP connection: open, send, read, close; reading an HTTP answer
+   websocket.c   WebSocket frames
+   channels.c    which subscriber has which channel
    subscriber.c  WebSocket, SSE and long-poll subscribers: what each has received, and when
    publisher.c   HTTP publishers
 
@@ -15,22 +17,39 @@
 
 enum transport { WEBSOCKET, SSE, LONGPOLL };
 
+/* In paths, headers, bodies and frames these stand for something else each time: {channel} (of a
+   subscriber all of its own, with commas), {cursor}, {token}, {message}. */
 struct options {
     enum transport transport;
     int port, subscribers, publishers;
-    const char *path;            /* of a subscription; a '%' stands for the long poll's cursor */
-    const char *ready;           /* text in the stream that says: subscribed; "": the handshake does */
+    int channels;                /* messages go to them in turn */
+    const char *channel;         /* how their names begin; the rest is their number */
+    const char *path;            /* of a subscription */
+    const char *headers;         /* of a subscription: whole lines, each with its CR LF */
+    const char *say;             /* lines "WHEN\tTEXT": to send when a frame begins with WHEN */
+    const char *ready;           /* in the stream, says: subscribed; "": the handshake does */
+    const char *cursor_header;   /* of a long poll's answer, if its cursor is not in its JSON */
+    bool first_waits;            /* a long poll without a cursor is not answered at once */
+    const char *tokens;          /* a file with a line for each subscriber */
     const char *publish_path;
-    const char *publish_headers; /* whole lines, each with its CR LF */
-    const char *publish_body;    /* its '%' stands for the message */
+    const char *publish_headers; /* as headers */
+    const char *publish_body;
     int message_bytes;
+};
+
+/* What one {name} stands for. */
+struct value {
+    const char *name, *text;
 };
 
 /* What has happened since the phase began. */
 struct tally {
     uint64_t began, last_delivery;                             /* ns */
+    uint64_t counts_from;                                      /* ns; what is older is a stray */
     uint64_t published, confirmed, refused;                    /* publish requests */
     uint64_t expected, delivered, reordered, repeated, strays; /* messages at subscribers */
+    uint64_t misdelivered;                                     /* of a channel not asked for */
+    uint64_t frames;                                           /* of any kind, at a WebSocket */
     uint64_t answers, bad_answers;                             /* of a long poll or a poll */
     uint64_t closed;                                           /* by the server */
 };
@@ -60,7 +79,7 @@ extern bool measuring;
 
 uint64_t now(void); /* ns, CLOCK_MONOTONIC */
 _Noreturn void give_up(const char *why);
-int fill(char *out, int room, const char *pattern, const char *value);
+int fill(char *out, int room, const char *pattern, const struct value *values, int count);
 void record_delay(uint64_t ns);
 
 void streams_start(void);
@@ -70,6 +89,16 @@ void stream_close(struct stream *stream);
 void stream_send(struct stream *stream, const char *bytes, int length);
 bool http_answer(const char *bytes, int length, struct answer *answer);
 
+enum { TEXT = 1, CLOSE = 8, PING = 9, PONG = 10 }; /* RFC 6455 section 5.2: opcodes */
+enum { LONGEST_FRAME = 125 };                      /* that is sent, in bytes of payload */
+
+void send_frame(struct stream *stream, int opcode, const char *payload, int length);
+int64_t frame_length(const unsigned char *bytes, int length, int *payload_at);
+
+bool has_channel(int subscriber, int channel);
+int channel_receivers(int channel); /* how many subscribers have it */
+void write_channels(int subscriber, char *out, int room);
+
 /* Each takes what it understands and returns how many bytes that was; -1 ends the connection. */
 int subscriber_input(struct stream *stream, char *bytes, int length, uint64_t at);
 int publisher_input(struct stream *stream, char *bytes, int length);
@@ -78,6 +107,7 @@ void publisher_closed(struct stream *stream);
 
 void subscribers_start(void);
 void subscriber_connect(int index);
+void subscribers_leave(void); /* all of them, without a word */
 void subscribers_stop(void);
 int subscribers_live(void);
 int subscribers_failed(void);

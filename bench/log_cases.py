@@ -178,9 +178,8 @@ class LogCase:
         Raises:
             BenchError: it could not be measured.
         """
-        half = Seconds(seconds.paced / 2, seconds.busy / 2)  # because there are many parts
         with RunningLog(log) as running:
-            return self.measure(running, half)
+            return self.measure(running, seconds)
 
 
 LOG_CASES = (

@@ -39,6 +39,10 @@ class Log:
     url: str
     options: Mapping[str, str] = field(default_factory=dict)  # of its server; empty: it has none
 
+    def missing(self) -> str:
+        """Return what this machine lacks for it: nothing, as the requirements bring it."""
+        return ""
+
 
 _VALKEY = "redis://127.0.0.1:{port}/0"
 _ON_DISK = {"appendonly": "yes", "appendfsync": "everysec", "save": ""}

@@ -21,10 +21,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from measure import family
-from peers import BENCH, BUILD, Peer
+from peers import BENCH, BUILD, SEARCHED, Peer
 
 PROGRAMS = {
-    "load": ("load.c", "stream.c", "subscriber.c", "publisher.c"),
+    "load": (
+        *("load.c", "stream.c", "websocket.c", "channels.c"),
+        *("subscriber.c", "publisher.c"),
+    ),
     "sender": ("sender.c",),
 }
 FLAGS = ("-O2", "-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror")
@@ -69,6 +72,11 @@ def allow_many_connections() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
+def connections_allowed() -> int:
+    """Return how many connections one process here may hold, with some files beside."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 300
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
@@ -103,22 +111,35 @@ def wait_for(process: subprocess.Popen[bytes], port: int) -> None:
 
 
 class Server:
-    """One running peer, on a free port of the loopback and a core of its own."""
+    """One running peer, on a free port of the loopback and a core of its own, or everywhere."""
 
-    def __init__(self, peer: Peer) -> None:
+    def __init__(self, peer: Peer, *, everywhere: bool = False, **files: object) -> None:
         self.peer = peer
         self.port = free_port()
+        self._cores = "0-1023" if everywhere else str(cores()[0])
         self._scratch = tempfile.TemporaryDirectory(prefix="bench-")
-        self._log = Path(self._scratch.name, "server.log")
+        self.scratch = Path(self._scratch.name)
+        self._files = files
+        self._log = self.scratch / "server.log"
 
     def __enter__(self) -> Self:
         fill = {"port": self.port, "scratch": self._scratch.name}
+        for name in self.peer.files:
+            text = (BENCH / name).read_text()
+            for key, value in (fill | self._files).items():
+                text = text.replace(f"@{key}@", str(value))
+            (self.scratch / name).write_text(text)
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(OWN_SETTINGS)}
         own = {name: value.format(**fill) for name, value in self.peer.environment.items()}
-        core, _ = cores()
+        own["PATH"] = SEARCHED
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                ["taskset", "-c", str(core), *(part.format(**fill) for part in self.peer.command)],
+                [
+                    "taskset",
+                    "-c",
+                    self._cores,
+                    *(part.format(**fill) for part in self.peer.command),
+                ],
                 cwd=self.peer.directory,
                 env=inherited | own,
                 stdout=log,
@@ -198,7 +219,13 @@ class LoadClient(Child):
     """The C load client: subscribers of one transport, and publishers, at one server."""
 
     def __init__(
-        self, server: Server, transport: str, subscribers: int, *, publishers: int = 4
+        self,
+        server: Server,
+        transport: str,
+        subscribers: int,
+        *,
+        publishers: int = 4,
+        **more: object,  # options of load.c
     ) -> None:
         peer = server.peer
         endpoint = peer.endpoints[transport]
@@ -211,10 +238,15 @@ class LoadClient(Child):
             "publishers": publishers,
             "path": endpoint.path,
             "ready": endpoint.ready,
+            "headers": "".join(f"{line}\r\n" for line in endpoint.headers),
+            "say": "".join(f"{when}\t{text}\n" for when, text in endpoint.say),
+            "cursor-header": endpoint.cursor_header,
+            "first-waits": int(endpoint.first_waits),
+            "channel": peer.channel,
             "publish-path": peer.publish_path,
             "publish-body": peer.publish_body,
             "publish-headers": "".join(f"{line}\r\n" for line in peer.publish_headers),
-        }
+        } | more
         _, core = cores()
         command = ["taskset", "-c", str(core), str(BUILD / "load")]
         for name, value in options.items():

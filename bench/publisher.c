@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MESSAGE_ROOM = 1 << 16, REQUEST_ROOM = MESSAGE_ROOM + 4096 };
+enum { MESSAGE_ROOM = 1 << 16, REQUEST_ROOM = MESSAGE_ROOM + 4096, NAME_ROOM = 200, PATH_ROOM = 512 };
 
 struct publisher {
     struct stream stream; /* first: a stream's address is its publisher's */
@@ -50,21 +50,26 @@ static void write_message(char *out, uint64_t sent) {
 
 bool publish(void) {
     static char message[MESSAGE_ROOM + 64], body[REQUEST_ROOM], request[REQUEST_ROOM * 2];
+    char name[NAME_ROOM], path[PATH_ROOM];
     struct publisher *publisher = free_publisher();
     if (!publisher) return false;
     if (publisher->stream.stage == CLOSED) {
         if (!stream_open(&publisher->stream)) give_up("no connection for a publisher");
         publisher->stream.stage = OPEN;
     }
+    int channel = sequence % options.channels;
+    snprintf(name, sizeof name, "%s%d", options.channel, channel);
     write_message(message, now());
-    int body_length = fill(body, sizeof body, options.publish_body, message);
+    struct value values[] = {{"message", message}, {"channel", name}};
+    fill(path, sizeof path, options.publish_path, values, 2);
+    int body_length = fill(body, sizeof body, options.publish_body, values, 2);
     int length = snprintf(request, sizeof request,
                           "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Length: %d\r\n%s\r\n%s",
-                          options.publish_path, options.port, body_length, options.publish_headers,
+                          path, options.port, body_length, options.publish_headers,
                           body);
     publisher->busy = true;
     tally.published++;
-    tally.expected += options.subscribers;
+    tally.expected += channel_receivers(channel);
     stream_send(&publisher->stream, request, length);
     return true;
 }

@@ -33,11 +33,15 @@ class Results:
         self.head, *records = map(json.loads, lines)
         self.failures = [record for record in records if "failure" in record]
         self.records = [record for record in records if "failure" not in record]
+        self.peers = list(dict.fromkeys(record["peer"] for record in self.records))
         self._by_peer: dict[tuple[str, int], Cases] = {}
         for record in self.records:
             cases = self._by_peer.setdefault((record["peer"], record["repetition"]), {})
             cases[record["case"]] = record
         self.repetitions = 1 + max((record["repetition"] for record in records), default=0)
+
+    def measured(self, peer: str, value: Value) -> bool:
+        return any(found is not None for found in self.values(peer, value))
 
     def values(self, peer: str, value: Value) -> list[float | None]:
         """Return the figure of each repetition; None where it was not measured."""
@@ -71,11 +75,16 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def figures(
     results: Results, unit: str, rows: Sequence[Figure], peers: Sequence[str], beside: Sequence[str]
 ) -> str:
-    """Return a table: a column for each peer, and the last one's ratio to each of `beside`."""
+    """Return a table: a column for each peer, and the last one's ratio to each of `beside`. Rows
+    that were not measured are left out."""
     own = peers[-1]
     lines = []
     for row in rows:
+        if not any(results.measured(peer, row.value) for peer in peers):
+            continue
         cells = [cell(results.values(peer, row.value), row.digits) for peer in peers]
         cells += [cell(results.ratios(own, other, row.value), 2) for other in beside]
         lines.append([row.title, *cells])
+    if not lines:
+        return "Not measured in this run.\n"
     return table([unit, *peers, *(f"{own} ÷ {other}" for other in beside)], lines)

@@ -1,11 +1,12 @@
 /* The bare C sender: the floor under every figure of CPU per delivery.
 
-   One thread, epoll, one channel, and for each message one send() of the same bytes to each
+   One thread, epoll, channels that are numbers, and for each message one send() of the same bytes to each
    subscriber: nothing that a push server could leave out. It speaks just enough to be measured by
    the load client beside it (which sends every request whole, and always the same WebSocket key):
      GET with Upgrade   101, then subscribed
      POST               the body becomes one text frame for everyone; then 200
      GET                200, as an empty poll
+   The channel is the number at the end of the path.
    Usage: sender PORT */
 #include <errno.h>
 #include <netinet/in.h>
@@ -19,7 +20,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { MOST_FDS = 1 << 16, MOST_BYTES = 1 << 16, EVENTS = 512, BACKLOG = 4096 };
+enum { MOST_FDS = 1 << 16, MOST_CHANNELS = 1 << 17, MOST_BYTES = 1 << 16, EVENTS = 512, BACKLOG = 4096 };
 
 /* RFC 6455 section 1.3: this key, this answer. */
 static const char KEY[] = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
@@ -30,22 +31,35 @@ static const char OK[] = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
                          "Content-Length: 26\r\n\r\n{\"cursor\":0,\"messages\":[]}\n";
 static const char REFUSED[] = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
 
-static int subscribers[MOST_FDS], subscribers_count;
-static int place[MOST_FDS]; /* of a subscriber's fd in subscribers, plus 1; 0: not subscribed */
+struct channel {
+    int *subscribers, count, room;
+};
+
+static struct channel channels[MOST_CHANNELS];
+static int place[MOST_FDS];      /* of a subscriber's fd in its channel, plus 1; 0: not subscribed */
+static int channel_of[MOST_FDS]; /* of a subscriber */
 
 static void fail(const char *why) {
     perror(why);
     exit(1);
 }
 
-static void subscribe(int fd) {
-    subscribers[subscribers_count++] = fd;
-    place[fd] = subscribers_count;
+static void subscribe(int fd, int number) {
+    struct channel *channel = &channels[number];
+    if (channel->count == channel->room) {
+        channel->room = channel->room * 2 + 1;
+        channel->subscribers = realloc(channel->subscribers, channel->room * sizeof(int));
+        if (!channel->subscribers) fail("memory");
+    }
+    channel->subscribers[channel->count++] = fd;
+    place[fd] = channel->count;
+    channel_of[fd] = number;
 }
 
 static void unsubscribe(int fd) {
-    int last = subscribers[--subscribers_count];
-    subscribers[place[fd] - 1] = last;
+    struct channel *channel = &channels[channel_of[fd]];
+    int last = channel->subscribers[--channel->count];
+    channel->subscribers[place[fd] - 1] = last;
     place[last] = place[fd];
     place[fd] = 0;
 }
@@ -72,22 +86,28 @@ static int make_frame(char *frame, const char *payload, int length) {
     return head + length;
 }
 
-static void deliver(const char *payload, int length) {
+static void deliver(struct channel *channel, const char *payload, int length) {
     static char frame[MOST_BYTES + 4];
     int frame_length = make_frame(frame, payload, length);
     /* From the last on: dropping one moves the last into its place. */
-    for (int i = subscribers_count - 1; i >= 0; i--)
-        if (!send_all(subscribers[i], frame, frame_length)) drop(subscribers[i]);
+    for (int i = channel->count - 1; i >= 0; i--)
+        if (!send_all(channel->subscribers[i], frame, frame_length)) drop(channel->subscribers[i]);
+}
+
+static int channel_number(const char *request) {
+    const char *end = strstr(request, " HTTP/"), *digits = end;
+    while (digits > request && digits[-1] >= '0' && digits[-1] <= '9') digits--;
+    return digits == end ? 0 : atoi(digits) % MOST_CHANNELS;
 }
 
 static void answer(int fd, const char *request, int length) {
     const char *body = strstr(request, "\r\n\r\n");
     bool sent;
     if (!strncmp(request, "POST ", 5) && body) {
-        deliver(body + 4, request + length - (body + 4));
+        deliver(&channels[channel_number(request)], body + 4, request + length - (body + 4));
         sent = send_all(fd, OK, sizeof OK - 1);
     } else if (strstr(request, KEY)) {
-        subscribe(fd);
+        subscribe(fd, channel_number(request));
         sent = send_all(fd, UPGRADED, sizeof UPGRADED - 1);
     } else if (!strncmp(request, "GET ", 4) && !strstr(request, "Upgrade:")) {
         sent = send_all(fd, OK, sizeof OK - 1);

@@ -9,8 +9,8 @@
 #define WEBSOCKET_KEY "dGhlIHNhbXBsZSBub25jZQ=="
 #define WEBSOCKET_ACCEPT "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
-enum { REQUEST_ROOM = 4096, PATH_ROOM = 2048, CURSOR_ROOM = 200 };
-enum { CLOSE = 8, PING = 9, PONG = 10, LONGEST_CONTROL = 125 }; /* RFC 6455 section 5.5 */
+enum { REQUEST_ROOM = 8192, PATH_ROOM = 4096, CURSOR_ROOM = 200, TOKEN_ROOM = 1024 };
+enum { SAY_ROOM = LONGEST_FRAME };
 enum { MARK_LENGTH = 36 };
 
 struct subscriber {
@@ -20,19 +20,34 @@ struct subscriber {
     uint8_t *seen;        /* a bit for each message number: it has come */
     int64_t seen_bytes;
     char cursor[CURSOR_ROOM];
+    char *token;
 };
 
 static struct subscriber *subscribers;
 static int live, failed;
+static bool resumes; /* with a cursor that is kept */
+
+static void read_tokens(void) {
+    char line[TOKEN_ROOM];
+    FILE *file = fopen(options.tokens, "r");
+    if (!file) give_up(options.tokens);
+    for (int i = 0; i < options.subscribers; i++) {
+        if (!fgets(line, sizeof line, file)) give_up("fewer tokens than subscribers");
+        line[strcspn(line, "\n")] = 0;
+        subscribers[i].token = strdup(line);
+    }
+    fclose(file);
+}
 
 void subscribers_start(void) {
     subscribers = calloc(options.subscribers + 1, sizeof *subscribers);
     if (!subscribers) give_up("memory");
-    for (int i = 0; i < options.subscribers; i++) subscribers[i].newest = -1;
-}
-
-void subscribers_stop(void) {
-    for (int i = 0; i < options.subscribers; i++) stream_close(&subscribers[i].stream);
+    for (int i = 0; i < options.subscribers; i++) {
+        subscribers[i].newest = -1;
+        subscribers[i].token = "";
+    }
+    if (options.tokens) read_tokens();
+    resumes = options.transport == LONGPOLL || strstr(options.path, "{cursor}");
 }
 
 int subscribers_live(void) { return live; }
@@ -48,6 +63,18 @@ static void leave(struct subscriber *subscriber) {
     subscriber->live = false;
 }
 
+void subscribers_leave(void) {
+    for (int i = 0; i < options.subscribers; i++) {
+        stream_close(&subscribers[i].stream);
+        leave(&subscribers[i]);
+    }
+    failed = 0;
+}
+
+void subscribers_stop(void) {
+    for (int i = 0; i < options.subscribers; i++) stream_close(&subscribers[i].stream);
+}
+
 static void send_request(struct subscriber *subscriber) {
     static const char *const headers[] = {
         [WEBSOCKET] = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -55,11 +82,15 @@ static void send_request(struct subscriber *subscriber) {
         [SSE] = "Accept: text/event-stream\r\n",
         [LONGPOLL] = "",
     };
-    char path[PATH_ROOM], request[REQUEST_ROOM];
-    fill(path, sizeof path, options.path, subscriber->cursor);
+    char channels[PATH_ROOM], path[PATH_ROOM], own[TOKEN_ROOM + 512], request[REQUEST_ROOM];
+    write_channels(subscriber - subscribers, channels, sizeof channels);
+    struct value values[] = {
+        {"channel", channels}, {"cursor", subscriber->cursor}, {"token", subscriber->token}};
+    fill(path, sizeof path, options.path, values, 3);
+    fill(own, sizeof own, options.headers, values, 3);
     int length = snprintf(request, sizeof request,
-                          "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n%s\r\n", path, options.port,
-                          headers[options.transport]);
+                          "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n%s%s\r\n", path, options.port,
+                          headers[options.transport], own);
     stream_send(&subscriber->stream, request, length);
 }
 
@@ -71,6 +102,7 @@ static void open_subscription(struct subscriber *subscriber) {
     }
     subscriber->stream.stage = options.transport == LONGPOLL ? OPEN : HANDSHAKE;
     send_request(subscriber);
+    if (options.first_waits) go_live(subscriber);
 }
 
 void subscriber_connect(int index) { open_subscription(&subscribers[index]); }
@@ -106,6 +138,10 @@ static bool first_time(struct subscriber *subscriber, int64_t number) {
 static void count_message(struct subscriber *subscriber, int64_t number, uint64_t sent,
                           uint64_t at) {
     if (number >= messages_written()) give_up("a message that was never published");
+    if (!has_channel(subscriber - subscribers, number % options.channels)) {
+        tally.misdelivered++;
+        return;
+    }
     if (!first_time(subscriber, number)) {
         tally.repeated++;
         return;
@@ -114,7 +150,7 @@ static void count_message(struct subscriber *subscriber, int64_t number, uint64_
         tally.reordered++;
     else
         subscriber->newest = number;
-    if (!measuring || sent < tally.began) {
+    if (!measuring || sent < tally.counts_from) {
         tally.strays++; /* of an earlier phase */
         return;
     }
@@ -142,25 +178,42 @@ static void look_for_ready(struct subscriber *subscriber, const char *bytes, int
         go_live(subscriber);
 }
 
-static void send_pong(struct subscriber *subscriber, const char *payload, int length) {
-    char frame[6 + LONGEST_CONTROL] = {(char)(0x80 | PONG), (char)(0x80 | length)};
-    if (length > LONGEST_CONTROL) give_up("a ping that is too long");
-    memcpy(frame + 6, payload, length); /* the masking key is four zeros: as it is */
-    stream_send(&subscriber->stream, frame, 6 + length);
+/* Say what is to be said when a frame comes that begins with what a line of options.say begins
+   with; a line that begins with nothing is said once the connection is open. */
+static void say(struct subscriber *subscriber, const char *frame, int length) {
+    char channels[PATH_ROOM], text[SAY_ROOM];
+    for (const char *line = options.say; *line;) {
+        int when = strcspn(line, "\t"), all = strcspn(line, "\n");
+        if (when == all) give_up("a line of --say without a tab");
+        if (frame ? when && when <= length && !memcmp(frame, line, when) : !when) {
+            char pattern[SAY_ROOM];
+            snprintf(pattern, sizeof pattern, "%.*s", all - when - 1, line + when + 1);
+            write_channels(subscriber - subscribers, channels, sizeof channels);
+            struct value value = {"channel", channels};
+            int size = fill(text, sizeof text, pattern, &value, 1);
+            send_frame(&subscriber->stream, TEXT, text, size);
+        }
+        line += all + (line[all] == '\n');
+    }
 }
 
-/* Return the whole length of the frame at bytes and where its payload starts; 0: not all there. */
-static int64_t frame_length(const unsigned char *bytes, int length, int *payload_at) {
-    if (length < 2) return 0;
-    int64_t payload = bytes[1];
-    *payload_at = payload == 127 ? 10 : payload == 126 ? 4 : 2;
-    if (payload > 127) give_up("a masked frame from a server");
-    if (length < *payload_at) return 0;
-    if (payload >= 126) {
-        payload = 0;
-        for (int i = 2; i < *payload_at; i++) payload = payload << 8 | bytes[i];
-    }
-    return *payload_at + payload <= length ? *payload_at + payload : 0;
+/* Keep the value of the JSON's key: a string or a number, without characters to unescape. */
+static bool keep_cursor(struct subscriber *subscriber, const char *key, const char *json,
+                        int length) {
+    const char *at = memmem(json, length, key, strlen(key));
+    if (!at) return false;
+    at += strlen(key);
+    at += strspn(at, " \"");
+    size_t size = strcspn(at, "\", }\r\n");
+    if (size >= CURSOR_ROOM) give_up("a cursor that is too long");
+    memcpy(subscriber->cursor, at, size);
+    subscriber->cursor[size] = 0;
+    return true;
+}
+
+static bool take_cursor(struct subscriber *subscriber, const char *json, int length) {
+    return keep_cursor(subscriber, "\"cursor\":", json, length) ||
+           keep_cursor(subscriber, "\"id\":", json, length);
 }
 
 static int take_frames(struct subscriber *subscriber, const char *bytes, int length, uint64_t at) {
@@ -169,10 +222,13 @@ static int take_frames(struct subscriber *subscriber, const char *bytes, int len
     while ((whole = frame_length((const unsigned char *)bytes + used, length - used, &payload_at))) {
         const char *payload = bytes + used + payload_at;
         int payload_length = whole - payload_at, opcode = bytes[used] & 15;
+        tally.frames++;
         if (opcode == CLOSE) return -1;
         if (opcode == PING) {
-            send_pong(subscriber, payload, payload_length);
+            send_frame(&subscriber->stream, PONG, payload, payload_length);
         } else {
+            if (*options.say) say(subscriber, payload, payload_length);
+            if (resumes) take_cursor(subscriber, payload, payload_length);
             look_for_ready(subscriber, payload, payload_length);
             take_messages(subscriber, payload, payload_length, at);
         }
@@ -202,29 +258,19 @@ static int take_handshake(struct subscriber *subscriber, char *bytes, int length
         return -1;
     }
     subscriber->stream.stage = OPEN;
+    if (*options.say) say(subscriber, NULL, 0);
     if (!*options.ready) go_live(subscriber); /* the answer is all this server says */
     return end + 4 - bytes;
-}
-
-/* Keep the "cursor" of the answer's JSON: a string or a number, without characters to unescape. */
-static bool take_cursor(struct subscriber *subscriber, const char *body, int length) {
-    static const char key[] = "\"cursor\":";
-    const char *at = memmem(body, length, key, strlen(key));
-    if (!at) return false;
-    at += strlen(key);
-    at += strspn(at, " \"");
-    size_t size = strcspn(at, "\", }");
-    if (size >= CURSOR_ROOM) give_up("a cursor that is too long");
-    memcpy(subscriber->cursor, at, size);
-    subscriber->cursor[size] = 0;
-    return true;
 }
 
 static int take_answer(struct subscriber *subscriber, const char *bytes, int length, uint64_t at) {
     struct answer answer;
     if (!http_answer(bytes, length, &answer)) return 0;
     tally.answers++;
-    if (answer.status != 200 || !take_cursor(subscriber, answer.body, answer.body_length)) {
+    bool told = *options.cursor_header
+                    ? keep_cursor(subscriber, options.cursor_header, bytes, answer.body - bytes)
+                    : take_cursor(subscriber, answer.body, answer.body_length);
+    if (answer.status != 200 || !told) {
         if (tally.bad_answers++ == 0) fprintf(stderr, "a bad answer: %.*s\n", length, bytes);
         leave(subscriber); /* and not ask again: a server that refuses is not to be hammered */
         return -1;

@@ -1,0 +1,113 @@
+"""What is measured for the curves: one case runs over all its points, one flat record.
+
+What belongs here: how a cost changes with a size. What does not: costs at one size (cases.py), and
+what is drawn (curves.py).
+"""
+
+from __future__ import annotations
+
+from cases import PUBLISHERS, Case, Seconds, measured, prefixed, warm_up
+from logs import http_client
+from measure import Record
+from peers import CHANNEL, NCHAN, PUSHAPP, SENDER
+from processes import LoadClient, Server, connections_allowed
+from variants import KEEPING, WORKERS
+
+CHANNELS = (1, 10, 100, 1000, 10_000, 100_000)
+SOCKETS = 1000  # at most, that all these channels are spread over
+KEPT = (0, 1000, 10_000, 100_000)  # messages
+BATCH = 1000
+IDLE = (0, 1000, 5000, 10_000)  # clients
+LISTENING = 100  # beside them
+RATES = (1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)  # deliveries a second
+TOO_LATE = 1000.0  # ms; more load than that makes no point
+
+
+def _closed(server: Server, load: LoadClient, seconds: Seconds, point: str) -> Record:
+    load.ask("closed", 5.0, window=1, count=20)
+    return prefixed(point, measured(server, load, "closed", seconds.busy, window=PUBLISHERS))
+
+
+def _channels(server: Server, seconds: Seconds, transport: str, subscribers: int) -> Record:
+    """Messages to one subscriber each, with so many channels that somebody listens to."""
+    record: Record = {}
+    warm_up(server, transport)
+    for count in CHANNELS:
+        sockets = min(count, subscribers)
+        with LoadClient(server, transport, sockets, channels=count, channel="public:") as load:
+            load.connect(sockets)
+            record |= _closed(server, load, seconds, f"channels{count}")
+    return record
+
+
+def _kept(server: Server, seconds: Seconds, transport: str, subscribers: int) -> Record:
+    """Messages to some subscribers, with so many messages kept in the channel."""
+    record: Record = {}
+    there = 0
+    warm_up(server, transport)
+    for count in KEPT:
+        if count > there:
+            with http_client() as client:
+                client.ask(
+                    "fill",
+                    60.0,
+                    port=server.port,
+                    channel=f"{CHANNEL}0",
+                    count=count - there,
+                    batch=BATCH,
+                )
+            there = count
+        with LoadClient(server, transport, subscribers) as load:
+            load.connect(subscribers)
+            record |= _closed(server, load, seconds, f"kept{count}")
+    return record
+
+
+def _idle(server: Server, seconds: Seconds, transport: str, subscribers: int) -> Record:
+    """Messages to some subscribers, with so many others that listen to something else."""
+    record: Record = {}
+    warm_up(server, transport)
+    for count in IDLE:
+        if count > connections_allowed():
+            break
+        with (
+            LoadClient(server, transport, count, channel="public:idle") as idle,
+            LoadClient(server, transport, subscribers) as load,
+        ):
+            idle.connect(count)
+            load.connect(subscribers)
+            record |= _closed(server, load, seconds, f"idle{count}")
+    return record
+
+
+def _load(server: Server, seconds: Seconds, transport: str, subscribers: int) -> Record:
+    """Deliver at a pace that grows until the server cannot keep up."""
+    record: Record = {}
+    warm_up(server, transport)
+    with LoadClient(server, transport, subscribers) as load:
+        load.connect(subscribers)
+        for rate in RATES:
+            found = measured(
+                server, load, "paced", seconds.paced / 2, rate=rate / subscribers, drain=3
+            )
+            if found["p99_ms"] > TOO_LATE or found["delivered"] < found["expected"]:
+                break
+            record |= prefixed(f"rate{rate}", found)
+    return record
+
+
+def _workers(server: Server, seconds: Seconds, transport: str, subscribers: int) -> Record:
+    """Deliver as fast as all the server's workers can."""
+    warm_up(server, transport)
+    with LoadClient(server, transport, subscribers) as load:
+        load.connect(subscribers)
+        return _closed(server, load, seconds, "workers")
+
+
+CURVE_CASES = (
+    Case("curve-channels", "websocket", SOCKETS, _channels, (PUSHAPP,)),
+    Case("curve-kept", "websocket", LISTENING, _kept, (KEEPING,)),
+    Case("curve-idle", "websocket", LISTENING, _idle, (PUSHAPP, NCHAN)),
+    Case("curve-load", "websocket", 1000, _load, (SENDER, NCHAN, PUSHAPP)),
+    Case("curve-workers", "websocket", 1000, _workers, WORKERS, everywhere=True),
+)

@@ -1,0 +1,52 @@
+"""pushapp with other settings: what one feature costs, and what a case needs of it.
+
+What belongs here: peers that are pushapp, and what their subscribers bring. What does not: the
+other servers (peers.py).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import jwt
+from peers import PUSHAPP, SECRET, Peer
+
+TOKEN_HEADER = "Authorization: Bearer {token}"
+PERIOD = 5  # seconds between two heartbeats; 25 is the default, and five times as cheap
+
+
+def variant(name: str, suffix: str = "", *headers: str, **settings: str) -> Peer:
+    """Return pushapp with more in each subscriber's URL and head, and other settings."""
+    return replace(
+        PUSHAPP,
+        name=name,
+        channel=PUSHAPP.channel if not headers else "room:bench",
+        environment={**PUSHAPP.environment, **settings},
+        endpoints={
+            transport: replace(endpoint, path=endpoint.path + suffix, headers=headers)
+            for transport, endpoint in PUSHAPP.endpoints.items()
+        },
+    )
+
+
+HEARTBEAT = variant("pushapp, heartbeats", PUSH_HEARTBEAT=str(PERIOD))
+RESUMING = variant("pushapp, storm", "&cursor={cursor}", TOKEN_HEADER)
+PLAIN = variant("pushapp, public")
+TOKENS = variant("pushapp, tokens", "", TOKEN_HEADER)
+VARIANTS = (PLAIN, TOKENS)
+KEEPING = variant("pushapp, long history", PUSH_HISTORY_SIZE="1000000")
+WORKERS = tuple(
+    variant(f"pushapp, {n} worker{'s' * (n > 1)}", WEB_CONCURRENCY=str(n)) for n in (1, 2)
+)
+
+
+def tokens(count: int, folder: Path) -> Path:
+    """Write a token for each of so many users into a file; return its path."""
+    path, now = folder / f"tokens-{count}", int(time.time())
+    with path.open("w") as file:
+        for n in range(count):
+            said = {"sub": f"u{n}", "iat": now, "exp": now + 3600, "channels": ["room:*"]}
+            file.write(jwt.encode(said, SECRET, "HS256") + "\n")
+    return path
