@@ -22,6 +22,7 @@ from .origins import check_origin
 from .problem import problem, secure
 from .publish import MAX_BODY, load_json
 from .reply import json_reply, raw_reply
+from .throttle import count_messages, count_publish
 from .transports.poll import array
 
 if TYPE_CHECKING:
@@ -64,10 +65,12 @@ def publish() -> Response:
         if "Authorization" in request.headers or not push.gate.publishes:
             push.api_keys.require_publish()  # says what is missing
         _check_cookie_request(push)  # the app's own session has to decide
+    count_publish(push)
     body = load_json(read_body(request, MAX_BODY))
     wanted = push.parse(body, request.headers.get("Idempotency-Key"))
     for channel in dict.fromkeys(draft.channel for draft in wanted.drafts):
         push.gate.may_publish(channel)
+    count_messages(push, wanted.drafts)
     return json_reply(push.append(wanted, publisher(push)))
 
 

@@ -16,7 +16,8 @@ WebSocket close codes; ``pushapp.problem`` has the one table that maps these cla
     ├── KeyReused            an idempotency key came again with another body
     └── Unavailable          not now: try again after ``retry_after`` seconds
         ├── LogUnavailable   the log cannot be read or written; nothing was acknowledged
-        ├── TooManyRequests  one client asks more often than it may
+        ├── TooManyRequests  one client asks more often than it may, or has as much as it may
+        │   └── Flood        ... and goes on like that: its connection ends
         └── AtCapacity       this worker holds as many connections as it may
 
 Raised on the other side of the wire, by ``pushapp.client``:
@@ -110,7 +111,11 @@ class LogUnavailable(Unavailable):
 
 
 class TooManyRequests(Unavailable):
-    """One client asks more often than it may."""
+    """One client asks more often than it may, or has as much as it may."""
+
+
+class Flood(TooManyRequests):
+    """It goes on after it was told so: its connection ends."""
 
 
 class AtCapacity(Unavailable):

@@ -25,11 +25,13 @@ from .connection_ids import ConnectionIds
 from .cors import allow_pages
 from .errors import AtCapacity, SettingsError
 from .hub import Hub
+from .limits import Limits
 from .outlet import Lot
 from .problem import install
 from .publish import PublishRequest, answer, parse
 from .running import Running
 from .settings import Settings, load
+from .throttle import count_request
 from .tickets import Tickets
 from .tokens import Tokens
 
@@ -60,6 +62,7 @@ class Push:
         self.tokens = Tokens(self.settings)
         self.gate = Gate(self.settings, self.api_keys, self.tokens)
         self.ids, self.tickets = ConnectionIds(), Tickets()
+        self.limits = Limits(self.settings.quota)
         if app is not None:
             self.init_app(app)
 
@@ -80,10 +83,12 @@ class Push:
         self.gate.use(self.settings, self.api_keys, self.tokens)
         secrets = (self.settings.secret, *self.settings.old_secrets)
         self.ids, self.tickets = ConnectionIds(*secrets), Tickets(*secrets)
+        self.limits = Limits(self.settings.quota)
         self._app = app
         app.extensions["push"] = self
         blueprint = Blueprint("push", __name__, url_prefix=self.settings.prefix)
         install(blueprint, self.settings.prefix)
+        blueprint.before_request(count_request)
         subscribe.register(blueprint)
         api.register(blueprint)
         power.register(blueprint)
@@ -252,12 +257,14 @@ class Push:
     def lot(self) -> Lot:
         return self.start().lot
 
-    def check_room(self) -> None:
-        """Return when one more client may wait here.
+    def check_room(self, user: str | None = None, address: str | None = None) -> None:
+        """Return when one more client, of this user at this address, may wait here.
 
         Raises:
             AtCapacity: none may.
+            TooManyRequests: they have as many as they may.
         """
+        self.hub.seats.check(user, address)
         if len(self.hub) >= self.settings.max_connections:
             raise AtCapacity("this worker holds as many connections as it may", retry_after=5)
 

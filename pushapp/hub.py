@@ -22,6 +22,7 @@ from collections.abc import Collection, Sequence
 from .broker.interface import Broker, Page
 from .errors import LogUnavailable
 from .message import Bundle, Cursor, Loss, Message
+from .seats import Seats
 from .subscriber import Subscriber as Subscriber
 from .wheel import Wheel
 from .window import Window
@@ -39,8 +40,9 @@ log = logging.getLogger(__name__)
 class Hub:
     """Follows the log and hands out."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, seats: Seats | None = None) -> None:
         self.lock = threading.RLock()
+        self.seats = Seats() if seats is None else seats
         self.wheel = Wheel(self.lock)
         self.draining = False
         self.stirred = threading.Event()  # set whenever the log may have something for this worker
@@ -97,9 +99,12 @@ class Hub:
 
         Raises:
             LogUnavailable: the channels cannot be followed now.
+            TooManyRequests: its user, or its address, has as many as may be.
         """
         with self.lock:
-            self._subscribers.add(subscriber)
+            if subscriber not in self._subscribers:
+                self.seats.take(subscriber)
+                self._subscribers.add(subscriber)
             for channel in channels:
                 self._listeners.setdefault(channel, set()).add(subscriber)
         self._follower.watch(*channels)  # may wait for the broker, so not under the lock
@@ -112,7 +117,9 @@ class Hub:
             if channels is None:
                 channels = subscriber.channels
                 subscriber.live = False
-                self._subscribers.discard(subscriber)
+                if subscriber in self._subscribers:
+                    self._subscribers.remove(subscriber)
+                    self.seats.leave(subscriber)
                 self.wheel.cancel(subscriber)
             for channel in channels:
                 listeners = self._listeners.get(channel)
@@ -134,6 +141,23 @@ class Hub:
         for channel in subscriber.channels:
             self._listeners.setdefault(channel, set()).add(subscriber)
         return True
+
+    def name(self, subscriber: Subscriber, user: str | None) -> None:
+        """Let ``subscriber``, which has joined, be ``user``'s from here on.
+
+        Raises:
+            TooManyRequests: they have as many as may be.
+        """
+        with self.lock:
+            if user == subscriber.user:
+                return
+            if subscriber in self._subscribers:
+                self.seats.check(user, None)
+                self.seats.leave(subscriber)
+                subscriber.user = user
+                self.seats.take(subscriber)
+            else:
+                subscriber.user = user
 
     def go_live(self, subscriber: Subscriber, cursor: Cursor) -> bool:
         """Hand out to ``subscriber`` from ``cursor`` on; False: it has to read on first.

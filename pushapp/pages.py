@@ -14,6 +14,7 @@ from typing import Any
 from flask import Blueprint, Flask, Response, render_template, request, send_file
 from werkzeug.exceptions import HTTPException
 
+from .address import client_address
 from .body import read_body
 from .current import current_push
 from .errors import InvalidInput, NotAllowed, NotFound, PushError
@@ -111,7 +112,7 @@ def publish(limits: TokenBuckets) -> dict[str, Any] | Response:
         raise InvalidInput("messages", f"{len(wanted.drafts)} of them", "one")
     if not wanted.drafts[0].channel.startswith("demo:"):
         raise NotAllowed("this form publishes to channels that begin with demo:, and to no others")
-    wait = limits.take(request.remote_addr or "")
+    wait = limits.take(client_address(request.environ, push.settings.trusted_proxies) or "")
     if wait > 0:
         detail = f"not more than {_FORM_RATE:g} messages a second"
         return problem(429, detail, {"Retry-After": str(math.ceil(wait))})

@@ -71,6 +71,8 @@ def as_dict(error: Exception | int, detail: str = "") -> dict[str, object]:
         body["detail"] = detail
     if isinstance(error, InvalidInput):
         body["field"] = error.field
+    if isinstance(error, Unavailable):  # a header is nothing that a stream could show
+        body["retry_after"] = error.retry_after
     return body
 
 

@@ -17,6 +17,7 @@ from .hub import Hub
 from .orders import Orders
 from .outlet import Lot
 from .revocations import Revocations
+from .seats import Seats
 from .sketch import Still
 from .transports.stream import Context
 
@@ -34,7 +35,7 @@ class Running:
             settings.broker_url, settings.retention, prefix=settings.key_prefix
         )
         try:
-            self.hub = Hub(self.broker)
+            self.hub = Hub(self.broker, Seats(settings.quota))
         except BaseException:
             self.broker.close()
             raise
@@ -44,7 +45,9 @@ class Running:
         self.revocations = Revocations(self.broker.leases, self.hub, push.tokens, self.orders)
         self.endings = Endings(self.hub, push.ids, self.orders)
         self.orders.begin(self.revocations, self.endings)
-        self.context = Context(self.hub, self.lot, settings.heartbeat, Still(app, push.gate))
+        self.context = Context(
+            self.hub, self.lot, settings.heartbeat, Still(app, push.gate), push.limits
+        )
 
     def close(self) -> None:
         """Let go of it all."""

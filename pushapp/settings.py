@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from .address import Proxies
 from .environ import NAMESPACE, Reader
 from .errors import SettingsError
+from .quota import Quota
 
 _REDIS = ("redis", "rediss", "valkey", "valkeys")
 _SCHEMES = ("sqlite", *_REDIS, *(f"{kind}+sentinel" for kind in _REDIS))
@@ -62,6 +64,8 @@ class Settings:
     namespaces: tuple[tuple[str, Retention], ...] = ()  # other figures for some namespaces
     max_message: int = 65536  # bytes of data as JSON
     max_connections: int = 16000  # per worker; less where the fd limit is lower
+    trusted_proxies: Proxies = Proxies()  # whose word counts on where a request comes from
+    quota: Quota = Quota()  # what one client may use of a worker
     buffer: int = 1 << 20  # unsent bytes per subscriber; beyond it, it is cut off as slow
     buffer_total: int = 256 << 20  # unsent bytes per worker
     heartbeat: float = 25.0  # seconds; proxies cut silence after 30 to 60 s
@@ -113,6 +117,11 @@ def load(environ: Mapping[str, object], *, embedded: bool = False) -> Settings:
         namespaces=_namespaces(read),
         max_message=read.number("PUSH_MAX_MESSAGE", min(65536, buffer // 2), at_least=1),
         max_connections=_max_connections(read),
+        # Heroku: nobody but its router reaches a dyno
+        trusted_proxies=Proxies.parse(
+            read.text("PUSH_TRUSTED_PROXIES", "1" if read.text("DYNO", "") else "")
+        ),
+        quota=Quota.parse(read.text("PUSH_LIMITS", "")),
         buffer=buffer,
         buffer_total=read.number("PUSH_BUFFER_TOTAL", 256 << 20, at_least=buffer),
         heartbeat=read.seconds("PUSH_HEARTBEAT", 25.0),

@@ -16,6 +16,7 @@ from .auth import TOKEN, Gate, Grant
 from .credentials import publisher
 from .current import current_push
 from .errors import NotAllowed
+from .throttle import count_messages, count_publish
 from .tokens import Token
 
 _KEPT = (
@@ -96,9 +97,11 @@ class Ops:
         """See ``transports.websocket.Ops``."""
         with self._app.request_context(_environ(sketch)):
             push = current_push()
+            count_publish(push)
             wanted = push.parse(body)
             for channel in {draft.channel for draft in wanted.drafts}:
                 push.gate.may_publish(channel)
+            count_messages(push, wanted.drafts)
             return push.append(wanted, publisher(push))
 
 

@@ -28,6 +28,7 @@ from .message import dump
 from .origins import check_origin
 from .problem import as_dict, close_code, problem
 from .sketch import Ops, sketch
+from .throttle import address_of
 from .transports import frames, poll
 from .transports.handshake import Refused, check_handshake
 from .transports.longpoll import LongPoll
@@ -70,11 +71,11 @@ def longpoll_view() -> Response:
     reply = first_answer(push.broker.log, wanted, connection)
     if wanted.cursor is None or request.method == "HEAD" or not poll.is_empty(reply):
         return poll.response(reply, wanted)
-    push.check_room()
+    push.check_room(grant.user, address := address_of(push))
     berth = _berth()
     hold = wanted.hold if grant.seconds is None else min(wanted.hold, grant.seconds)
     waiting = LongPoll(push.hub, push.lot, wanted, connection, parks=berth is not None)
-    waiting.user = grant.user
+    waiting.user, waiting.address = grant.user, address
     waiting.begin(hold)
     if waiting.answered is not None:
         return poll.response(waiting.answered, wanted)
@@ -93,14 +94,15 @@ def sse_view() -> Response:
     identify(push, request.args)
     grant = push.gate.may_subscribe(wanted.channels)
     connection = push.connection_id(wanted.connection, grant.user)
+    push.check_room(grant.user, address := address_of(push))
     push.broker.log.read(wanted.channels, wanted.cursor, limit=1)  # 503 while it can be said
     if request.method == "HEAD":
         return Response(headers=SSE_HEADERS)
-    push.check_room()
     berth = _berth()
     http11 = request.environ.get("SERVER_PROTOCOL") != "HTTP/1.0"
     kind = ChunkedSse if berth is not None and http11 else Sse
     stream = kind(push.start().context, wanted, connection, grant, sketch())
+    stream.address = address
     if berth is not None:
         berth.waiting = stream.wants(wanted)
         return Response(headers=SSE_HEADERS)
@@ -118,8 +120,8 @@ def websocket_view(ws: Server) -> None:
         grant = _grant_or_why_not(push, wanted)
         user = grant.user if isinstance(grant, Grant) else None
         connection = push.connection_id(wanted.connection, user)
+        push.check_room(user, address := address_of(push))
         push.broker.log.read(wanted.channels, wanted.cursor, limit=1)
-        push.check_room()
     except Exception as caught:  # a response after the 101 would be read as frames
         error = caught if isinstance(caught, PushError | HTTPException) else PushError()
         if error is not caught:
@@ -138,6 +140,7 @@ def websocket_view(ws: Server) -> None:
         Ops(current_app._get_current_object()),  # type: ignore[attr-defined]
         push.settings.max_message + ENVELOPE,
     )
+    stream.address = address
     if berth is None:
         stream.serve(ws.sock, early=b"")
     else:

@@ -17,7 +17,7 @@ class Subscriber:
     None of these methods may block or raise.
     """
 
-    __slots__ = ("channels", "id", "live", "n", "slot", "user")
+    __slots__ = ("address", "channels", "id", "live", "n", "slot", "user")
 
     def __init__(self, channels: tuple[str, ...], connection_id: str = "") -> None:
         self.channels = channels
@@ -26,6 +26,7 @@ class Subscriber:
         self.n = -1  # it has everything of its channels up to here, in the hub's epoch
         self.slot = -1  # the wheel's
         self.user: str | None = None  # by its token
+        self.address: str | None = None  # what it counts for; see ``address.counted_address``
 
     def deliver(self, bundle: Bundle) -> None:
         """Take what is new."""

@@ -12,10 +12,10 @@ from .server import ROOT
 
 #: From the ground up. A package stands for all of its modules.
 LAYERS = [
-    {"message", "errors", "environ", "settings"},
+    {"message", "errors", "environ", "address", "quota", "settings"},
     {"broker", "caller", "client", "finding"},
     {"wheel", "window"},
-    {"subscriber"},
+    {"subscriber", "seats"},
     {"hub"},
     {"outlet"},
     {"parking", "waiter", "handover", "lifting", "background"},
@@ -23,7 +23,7 @@ LAYERS = [
     {"cors", "orders", "revocations", "endings"},
     {"problem", "publish", "limits", "body", "current", "reply"},
     {"transports"},
-    {"credentials", "sketch", "census", "subscribe", "api", "pages", "power"},
+    {"credentials", "throttle", "sketch", "census", "subscribe", "api", "pages", "power"},
     {"running"},
     {"extension"},
     {"factory", "yard", "worker"},

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from ..auth import Grant
 from ..background import spawn
-from ..errors import InvalidInput, NoCredentials, NotFound, PushError
+from ..errors import Flood, InvalidInput, NoCredentials, NotFound, PushError
 from ..message import Bundle, Cursor, Loss, dump
 from ..outlet import Outlet
 from ..parking import ParkedSocket
@@ -78,8 +78,12 @@ class Conversation(Stream):
     def _start(self, outlet: Outlet) -> None:
         if self._unknown is not None:
             self.welcome(outlet)
-            self.context.hub.join(self, ())  # it counts, and a drain finds it
-            self.context.hub.wheel.set(self, FIRST_FRAME)
+            try:
+                self.context.hub.join(self, ())  # it counts, and a drain finds it
+            except PushError as error:
+                self.fail(error)
+            else:
+                self.context.hub.wheel.set(self, FIRST_FRAME)
         else:
             self.begin(outlet, self._take_asked())
 
@@ -123,9 +127,10 @@ class Conversation(Stream):
             if ref is not None and not isinstance(ref, str | int):
                 ref, came = None, ref
                 raise InvalidInput("ref", came, "a string or a whole number")
+            self.context.limits.operation(self.id)
             self._ops_table(op)(op, ref)
         except PushError as error:
-            if self._unknown is not None:
+            if self._unknown is not None or isinstance(error, Flood):
                 self.fail(error)
             else:
                 self._refuse(ref, error)
@@ -163,8 +168,8 @@ class Conversation(Stream):
         text = op_fields.token(op)
         op_fields.only(op)
         sketch, grant = self._ops.refresh(self._sketch, text, self.channels)
-        unknown, self._unknown = self._unknown, None
         self.renew(sketch, grant)
+        unknown, self._unknown = self._unknown, None
         self._reply(ref, '"ok":true')
         if unknown is not None:
             self.go_on(self._take_asked())

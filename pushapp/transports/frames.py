@@ -58,16 +58,16 @@ def close(code: int, reason: str = "") -> bytes:
 class FrameReader:
     """Turns the bytes of one client into whole messages and control frames."""
 
-    __slots__ = ("_buffer", "_decoder", "_limit", "_opcode", "_parts", "_size", "error")
+    __slots__ = ("_buffer", "_decoder", "_limit", "_opcode", "_parts", "error", "small")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit  # bytes of one message
         self._buffer = b""
         self._opcode: Opcode | None = None  # of the fragmented message under way
-        self._parts: list[bytes] = []
-        self._size = 0
+        self._parts = bytearray()  # no list: empty fragments would cost memory without end
         self._decoder: codecs.IncrementalDecoder | None = None
         self.error: FrameError | None = None  # why the connection must be closed
+        self.small = 0  # frames under 126 bytes that were no whole text: control ones, and pieces
 
     @property
     def idle(self) -> bool:
@@ -97,6 +97,8 @@ class FrameReader:
             payload = _unmask(buffer[mask + 4 : mask + 4 + size], buffer[mask : mask + 4])
             start = mask + 4 + size
             whole = self._take(first, payload)
+            if size < 126 and (whole is None or whole[0] is not Opcode.TEXT):
+                self.small += 1
             if whole is not None:
                 found.append(whole)
                 if whole[0] is Opcode.CLOSE:
@@ -131,7 +133,7 @@ class FrameReader:
                 return None
             (size,) = struct.unpack_from("!Q", buffer, mask)
             mask += 8
-        if not opcode & 8 and self._size + size > self._limit:
+        if not opcode & 8 and len(self._parts) + size > self._limit:
             raise FrameError(1009, f"a message may have {self._limit} bytes")
         return first, mask, size
 
@@ -159,21 +161,17 @@ class FrameReader:
             self._opcode = opcode
             if opcode is Opcode.TEXT:
                 self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._parts.append(payload)
-        self._size += len(payload)
+        self._parts += payload
         if self._decoder is not None:
             _decode(self._decoder, payload, final=final)
         if not final:
-            if len(self._parts) > _FRAGMENTS:
-                raise FrameError(1008, f"a message may have {_FRAGMENTS} fragments")
             return None
-        whole = self._opcode or opcode, b"".join(self._parts)
-        self._opcode, self._parts, self._size, self._decoder = None, [], 0, None
+        whole = self._opcode or opcode, bytes(self._parts)
+        self._opcode, self._parts, self._decoder = None, bytearray(), None
         return whole
 
 
 _OPCODES = frozenset(Opcode)
-_FRAGMENTS = 65536  # of one message: empty ones would cost memory without end
 _CLOSE_CODES = frozenset((1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014))
 
 

@@ -10,15 +10,17 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..auth import Grant
 from ..background import spawn
 from ..errors import LogUnavailable, PushError, Unavailable
 from ..hub import Hub, Subscriber
+from ..limits import Limits
 from ..message import Bundle, Cursor, Loss, dump
 from ..outlet import Lot, Outlet
 from ..problem import as_dict, close_code
+from ..quota import Quota
 from .params import Asked
 from .poll import array, history
 
@@ -39,6 +41,7 @@ class Context:
     lot: Lot
     heartbeat: float  # seconds
     may_still: Callable[[Mapping[str, object], Sequence[str]], Grant]
+    limits: Limits = field(default_factory=lambda: Limits(Quota()))
 
     @property
     def page_bytes(self) -> int:
@@ -248,8 +251,13 @@ class Stream(Subscriber):
         spawn(self._ask_again)
 
     def renew(self, sketch: Mapping[str, object], grant: Grant) -> None:
-        """Go by ``grant`` from here on; ``sketch`` is what it was given for."""
-        self._sketch, self._ask_at, self.user = sketch, math.inf, grant.user
+        """Go by ``grant`` from here on; ``sketch`` is what it was given for.
+
+        Raises:
+            TooManyRequests: its user has as many connections as may be.
+        """
+        self.context.hub.name(self, grant.user)
+        self._sketch, self._ask_at = sketch, math.inf
         self.ask_by(grant)
 
     def _ask_again(self) -> None:

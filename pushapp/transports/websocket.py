@@ -12,6 +12,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+from ..errors import Flood
 from ..handover import Connection, Head
 from ..message import Bundle, Message
 from ..parking import LINGER, ParkedSocket
@@ -97,7 +98,15 @@ class WebSocket(Conversation):
 
     def _feed(self, data: bytes) -> None:
         reader = self._reader or FrameReader(self._limit)
-        for opcode, payload in reader.feed(data):
+        found = reader.feed(data)
+        if reader.small:
+            small, reader.small = reader.small, 0
+            try:
+                self.context.limits.frames(self.id, small)
+            except Flood as error:
+                self.fail(error)
+                return
+        for opcode, payload in found:
             if opcode is Opcode.TEXT:
                 self._enqueue(payload)
             elif opcode is Opcode.PING:

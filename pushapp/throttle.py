@@ -1,0 +1,64 @@
+"""Which limits a request meets, and when: the cheapest first, before any token is verified.
+
+What belongs here: whose request it is, for counting. What does not: counting (``limits``,
+``seats``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sized
+from typing import TYPE_CHECKING
+
+from flask import request
+
+from .address import counted_address
+from .credentials import publisher
+from .current import current_push
+
+if TYPE_CHECKING:
+    from .extension import Push
+
+_STREAMS = (".sse_view", ".websocket_view")  # ends of endpoints
+
+
+def count_request() -> None:
+    """Count the current request; one with an api key is a server's, and goes free.
+
+    Raises:
+        TooManyRequests: its address makes too many, or begins too many streams.
+    """
+    push = current_push()
+    address = address_of(push)
+    if address is None or push.api_keys.current() is not None:
+        return
+    push.limits.request(address)
+    if (request.endpoint or "").endswith(_STREAMS):
+        push.limits.connect(address)
+
+
+def address_of(push: Push) -> str | None:
+    """Return what the current request counts for; see ``address.counted_address``."""
+    return counted_address(request.environ, push.settings.trusted_proxies)
+
+
+def count_publish(push: Push) -> None:
+    """Count a publish by whoever makes the current request, before its body is looked at.
+
+    Raises:
+        TooManyRequests: they publish too much.
+    """
+    whose, by_key = _publisher(push)
+    push.limits.publish(whose, by_key=by_key)
+
+
+def count_messages(push: Push, messages: Sized) -> None:
+    """Count what a publish turned out to hold."""
+    whose, by_key = _publisher(push)
+    push.limits.more(whose, len(messages) - 1, by_key=by_key)
+
+
+def _publisher(push: Push) -> tuple[str, bool]:
+    whose = publisher(push)
+    if whose == "client":  # the app's session knows who, and we do not
+        whose = f"at {address_of(push)}"
+    return whose, push.api_keys.current() is not None
