@@ -20,7 +20,7 @@ from .errors import InvalidInput, NoCredentials, NotAllowed, NotAuthenticated
 from .message import EVERYONE
 from .origins import is_trusted
 from .settings import Settings
-from .tokens import Token, Tokens, is_pattern, matches
+from .tokens import Token, Tokens, is_pattern, is_user, matches
 
 Action = Literal["subscribe", "publish"]
 Decision = bool | int | float | None
@@ -64,6 +64,7 @@ class Gate:
     def __init__(self, settings: Settings, api_keys: ApiKeys, tokens: Tokens) -> None:
         self._settings, self._api_keys, self._tokens = settings, api_keys, tokens
         self._rules: list[_Rule] = []
+        self._who: Callable[[], str | None] | None = None
 
     def use(self, settings: Settings, api_keys: ApiKeys, tokens: Tokens) -> None:
         """Go by these; what was registered stays, so that it may be before an app is there."""
@@ -94,10 +95,14 @@ class Gate:
 
         return register
 
+    def recognize(self, who: Callable[[], str | None]) -> None:
+        """Have the app say whose request it is, where there is no token."""
+        self._who = who
+
     @property
     def asks(self) -> bool:
         """Whether the app has functions of its own."""
-        return bool(self._rules)
+        return bool(self._rules) or self._who is not None
 
     @property
     def publishes(self) -> bool:
@@ -113,14 +118,33 @@ class Gate:
             NotAllowed: they may not.
         """
         key, token = self._api_keys.current(), current_token()
-        user = None if token is None else token.user
-        seconds = [] if token is None else [self._tokens.left(token)]
+        user = self.app_user() if token is None else token.user
+        seconds = [] if user is None else [ASK_AGAIN]
+        if token is not None:
+            seconds = [self._tokens.left(token)]
         if key is None or not key.may_look:
             for channel in channels:
-                if not self._settings.is_public(channel):
-                    if token is None or not token.may_read(channel):
-                        seconds.append(self._ask(channel, "subscribe"))
+                if self._settings.is_public(channel) or (token and token.may_read(channel)):
+                    continue
+                if user is None or channel not in (f"user:{user}", EVERYONE):
+                    seconds.append(self._ask(channel, "subscribe"))
         return Grant(user, min(seconds, default=None))
+
+    def app_user(self) -> str | None:
+        """Return whose request it is by the app's word; None: nobody's, or it has not been asked
+        to say so, or somebody else says so.
+
+        Raises:
+            TypeError: the app returned what is no user's id.
+        """
+        if self._who is None or self._api_keys.current() or current_token():
+            return None
+        with _without_foreign_cookies(self._settings):
+            user = self._who()
+        if user is None or is_user(user):
+            return user
+        expected = "None, or a string that may stand in a channel name after user:"
+        raise TypeError(f"the function of @push.user returned {user!a}: expected {expected}")
 
     def may_publish(self, channel: str) -> None:
         """Return when the current request may publish to ``channel``. Public ones are only read.
@@ -147,6 +171,8 @@ class Gate:
             raise NotAllowed(f"this api key may not {action} {channel}")
         if current_token() is not None:
             raise NotAllowed(f"this token may not {action} {channel}")
+        if self.app_user() is not None:
+            raise NotAllowed(f"you may not {action} {channel}")
         raise NoCredentials(f"to {action} {channel} needs credentials")
 
 

@@ -65,4 +65,5 @@ def publisher(push: Push) -> str:
     if key is not None:
         return scope(key)
     token = current_token()
-    return "client" if token is None else f"user:{token.user}"
+    user = push.gate.app_user() if token is None else token.user
+    return "client" if user is None else f"user:{user}"

@@ -36,6 +36,7 @@ from .tickets import Tickets
 from .tokens import Tokens
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_U = TypeVar("_U", bound=Callable[[], str | None])
 
 _pushes: weakref.WeakSet[Push] = weakref.WeakSet()
 
@@ -215,6 +216,16 @@ class Push:
         (asked again after 60 seconds, on streams too) or for how many seconds.
         """
         return self.gate.authorize(which)
+
+    def user(self, function: _U) -> _U:
+        """Register who asks: ``@push.user``. The function gets nothing, is called inside the
+        client's own request, and returns the id of who is logged in, or None.
+
+        Who has one reads their own ``user:`` channel and ``everyone``, is seen by it, can be
+        disconnected by it, and is asked for it again after 60 seconds, on streams too.
+        """
+        self.gate.recognize(function)
+        return function
 
     # -- what is open --------------------------------------------------------------------------
 

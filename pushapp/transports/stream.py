@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from ..auth import Grant
 from ..background import spawn
-from ..errors import LogUnavailable, PushError, Unavailable
+from ..errors import LogUnavailable, NotAuthenticated, PushError, Unavailable
 from ..hub import Hub, Subscriber
 from ..limits import Limits
 from ..message import Bundle, Cursor, Loss, dump
@@ -271,6 +271,9 @@ class Stream(Subscriber):
             log.exception("asking whether connection %s still may failed; it ends", self.id)
             self.fail(Unavailable("it cannot be told now whether you may listen"))
         else:
+            if grant.user != self.user:
+                self.fail(NotAuthenticated("somebody else, or nobody, is known here now"))
+                return
             self._ask_at = min(self._ask_at, _later(grant))
             with self.context.hub.lock:
                 if self.outlet is not None and not self.outlet.closed:

@@ -1,0 +1,140 @@
+"""The examples with logins: who is logged in listens, on each transport, until they log out.
+
+What belongs here: ``@push.user`` and ``@push.authorize`` with the app's own session. What does not:
+publishing with one (``test_session``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+
+from ..clients import Client, Refused
+from ..server import Server
+from ..wire import Wire
+from .conftest import Connect
+from .test_tokens import until_refused
+from .waiting import ask
+
+CONFIG = "python:pushapp.gunicorn_conf"
+KEY = "a secret key of the examples, long enough"
+
+
+def _start(app: str, path: pytest.TempPathFactory, **settings: object) -> Server:
+    directory = path.mktemp("login")
+    app = f"tests.apps.logins:{app}"
+    return Server(directory, app=app, config=CONFIG, SECRET_KEY=KEY, **settings).start()
+
+
+@pytest.fixture(scope="module", params=["flask_login", "session"])
+def host(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A server of each example in turn."""
+    server = _start(request.param, tmp_path_factory)
+    yield server
+    server.stop()
+
+
+def log_in(server: Server, user: str) -> dict[str, str]:
+    """Return the headers of a browser in which ``user`` is logged in."""
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    reply = server.ask("POST", "/login", form, f"user={user}".encode())
+    assert reply.status == 200, reply
+    return {"Cookie": reply.header("Set-Cookie").partition(";")[0]}
+
+
+@pytest.fixture
+def listen(host: Server, transport: str, connect: Connect) -> Connect:
+    return partial(connect, transport, host)
+
+
+def test_who_is_logged_in_listens_to_their_rooms(listen: Connect, host: Server) -> None:
+    """To what is for them alone, too, and to what is for everyone."""
+    client = listen(["room:1", "user:ann", "everyone"], headers=log_in(host, "ann"))
+    host.publish("room:1", 1)
+    host.post({"users": ["ann", "bob"], "data": 2})
+    host.publish("everyone", 3)
+    assert client.data(3) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("user", "channel", "status"),
+    [
+        ("ann", "room:2", 403),
+        ("ann", "user:bob", 403),
+        ("ann", "orders:7", 403),
+        (None, "room:1", 401),
+        (None, "user:ann", 401),
+        (None, "everyone", 401),
+    ],
+)
+def test_others_rooms_are_denied(
+    listen: Connect, host: Server, user: str | None, channel: str, status: int
+) -> None:
+    """401 where it is not known who asks, or a token might do."""
+    headers = log_in(host, user) if user else {}
+    with pytest.raises(Refused) as refused:
+        listen([channel], headers=headers, first={"op": "ping"})
+    assert refused.value.status == status
+    assert refused.value.code in (None, 1008)
+
+
+def test_who_logs_out_hears_no_more(listen: Connect, host: Server) -> None:
+    """On this transport, at once; another person's client goes on."""
+    headers = log_in(host, "ann")
+    client, other = (
+        listen(["room:1"], headers=headers),
+        listen(["room:2"], headers=log_in(host, "bob")),
+    )
+    assert host.ask("POST", "/logout", headers).status == 200
+    assert until_refused(client).status == 403
+    host.publish("room:2", "on")
+    assert other.data() == ["on"]
+
+
+def test_a_connection_is_theirs_who_is_logged_in(host: Server) -> None:
+    """It is known again for them, and for nobody else: a stolen id is of no use."""
+    ann, bob = log_in(host, "ann"), log_in(host, "bob")
+    wire = Wire(host.port)
+
+    def connection(headers: dict[str, str], given: str = "") -> str:
+        reply = ask(wire, "/push/poll", "public:a", headers, connection=given)
+        assert reply.status == 200
+        return str(reply.json["connection"])
+
+    theirs = connection(ann)
+    assert connection(ann, theirs) == theirs
+    assert connection(bob, theirs) != theirs
+    assert connection({}, theirs) != theirs
+    wire.close()
+
+
+def test_a_foreign_page_is_nobody(host: Server) -> None:
+    """The cookie that it makes a visitor's browser send does not say who asks."""
+    headers = {**log_in(host, "ann"), "Origin": "https://evil.example"}
+    for channel in ("user:ann", "everyone", "room:1"):
+        wire = Wire(host.port)
+        assert ask(wire, "/push/poll", channel, headers).status == 401
+        wire.close()
+
+
+def test_a_stream_ends_when_somebody_else_is_logged_in(
+    tmp_path_factory: pytest.TempPathFactory, connect: Connect
+) -> None:
+    """It was another person's, also where both may listen."""
+    server = _start("changing", tmp_path_factory, WEB_CONCURRENCY=1)
+    clients: list[Client] = [connect(how, server, ["room:1"]) for how in ("sse", "websocket")]
+    server.publish("room:1", "before")
+    assert [client.data() for client in clients] == [["before"]] * 2
+    for user in ("bob", ""):
+        assert server.ask("POST", f"/become?user={user}").status == 200
+        for client in clients:
+            end = until_refused(client)
+            assert end.status == 401 and "known" in end.detail
+        clients = [connect("sse", server, ["room:1"])]
+    for client in clients:
+        client.close()
+    server.stop()
