@@ -40,7 +40,11 @@ class Kind(Protocol):
         """Make sure that no follower hears a publish any more."""
 
     def begin_epoch(self) -> None:
-        """Make it a log that may have lost something; whoever has it open finds that out."""
+        """Make it a log that has lost its last message; whoever had seen that finds it out. It has
+        to be of a channel that is used no more."""
+
+    def work(self, broker: Any, do: Callable[[], object]) -> int:
+        """Do it; return how much work that was for the log, in whatever unit."""
 
     def forget(self) -> None:
         """Remove the log; no broker is open on it."""
@@ -62,7 +66,8 @@ class Sqlite:
             pass
 
     def tidy_a_bit(self, broker: SqliteBroker) -> bool:
-        return broker.writer.run(broker.upkeep.sweep)
+        more = broker.writer.run(broker.upkeep.sweep)
+        return broker.writer.run(broker.upkeep.roster.sweep) or more
 
     def lose_wake_ups(self) -> None:
         for bell in Path(f"{self.path}-wake").glob("*.bell"):
@@ -70,6 +75,23 @@ class Sqlite:
 
     def begin_epoch(self) -> None:
         copy(self.path).replace(self.path)
+
+    def work(self, broker: SqliteBroker, do: Callable[[], object]) -> int:
+        """In steps of SQLite's machine, which are as many as the rows that it visits."""
+        steps = 0
+
+        def step() -> None:
+            nonlocal steps
+            steps += 1
+
+        links = broker._file._reader, broker._file._writer
+        for link in filter(None, links):
+            link.connection.set_progress_handler(step, 1)
+        do()
+        for link in filter(None, links):
+            link.connection.set_progress_handler(None, 1)
+        assert links == (broker._file._reader, broker._file._writer)
+        return steps
 
     def forget(self) -> None:
         """The folder is the test's own."""
@@ -100,6 +122,18 @@ class Redis:
 
     def begin_epoch(self) -> None:
         self._valkey.ask("HINCRBY", f"{{{self.options['prefix']}}}:meta", "head", -1)
+
+    def work(self, broker: RedisBroker, do: Callable[[], object]) -> int:
+        """In commands; none but those whose own work does not grow with what there is."""
+        self._valkey.ask("CONFIG", "RESETSTAT")
+        do()
+        stats = self._valkey.ask("INFO", "commandstats")
+        calls = {name.removeprefix("cmdstat_"): int(of["calls"]) for name, of in stats.items()}
+        small = {"zrangebylex", "zadd", "zrem", "zscore", "sadd", "srem", "xadd", "xtrim"}
+        small |= {"hget", "hmget", "hset", "hdel", "hincrby", "del", "publish", "evalsha"}
+        small |= {"config|resetstat", "info", "time", "hgetall"}  # one connection's workers
+        assert set(calls) <= small, set(calls) - small
+        return sum(calls.values())
 
     def forget(self) -> None:
         for end in self._silent:

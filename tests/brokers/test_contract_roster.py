@@ -7,6 +7,7 @@ What belongs here: what is brought and what is read. What does not: leases that 
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -305,6 +306,26 @@ def test_internal_channels_are_not_shown(tx: Broker) -> None:
 
 
 # -- bounds --------------------------------------------------------------------------------------
+
+
+def test_ten_thousand_members_are_as_little_work_as_ten(tx: Broker, kind: Any) -> None:
+    """To count, to read a page of, to come to and to leave."""
+    bring(tx, "w", *(entry(f"a{i}", f"{i:05}", A) for i in range(10)))
+    bring(tx, "w", *(entry(f"b{i}", f"{i:05}", B) for i in range(10_000)))
+    assert tx.roster.members(B, limit=0).count == 10_000
+
+    for do in (
+        lambda channel: tx.roster.members(channel, limit=0),
+        lambda channel: tx.roster.members(channel, "user:00003", 5),
+        lambda channel: tx.roster.connections("00003"),
+        lambda channel: bring(tx, "w", entry(channel, None, channel)),
+        lambda channel: drop(tx, "w", channel),
+        lambda channel: bring(tx, "w"),
+    ):
+        few, many = (
+            kind.work(tx, lambda do=do, channel=channel: do(channel)) for channel in (A, B)
+        )
+        assert 0 < many <= few * 1.2
 
 
 def test_a_large_call_is_many_small_steps(tx: Broker) -> None:

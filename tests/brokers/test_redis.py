@@ -19,6 +19,7 @@ from pushapp.message import Draft
 from ..server import free_port, until
 from ..valkey import Valkey
 from .conftest import Open
+from .roster_tools import bring, changes, entry
 from .tools import (
     DAY,
     TIMEOUT,
@@ -376,6 +377,15 @@ def test_a_claim_whose_answer_is_lost_is_still_won(thief: Thief, robbed: RedisBr
     assert robbed.leases.claim("ticket", 60.0)
     assert thief.cuts == 1
     assert not robbed.leases.claim("ticket", 60.0)
+
+
+def test_a_new_worker_whose_answer_is_lost_is_still_new(thief: Thief, robbed: RedisBroker) -> None:
+    """Or it would never bring what else it has."""
+    thief.word = now(robbed).epoch.encode()
+    assert not bring(robbed, "w", entry("c1", "42", A))
+    assert thief.cuts == 1
+    assert bring(robbed, "w")
+    assert changes(robbed, A) == [] and robbed.roster.members(A).count == 1
 
 
 def test_an_order_whose_answer_is_lost_is_told_once(thief: Thief, robbed: RedisBroker) -> None:

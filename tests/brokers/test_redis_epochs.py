@@ -18,6 +18,7 @@ from pushapp.message import Cursor, Draft
 
 from ..server import until
 from ..valkey import Valkey
+from .roster_tools import bring, changes, entry, everybody, watch
 from .tools import A, B, cursor, ids, listen, now, publish, receive, retention, told
 
 
@@ -72,6 +73,18 @@ def test_after_a_restart_ids_jump(server: Valkey) -> None:
         for n in (end.n, high):
             page = broker.log.read([A], Cursor(end.epoch, n))
             assert not page.lost and ids(page.messages) == [given]
+
+
+def test_after_a_restart_all_workers_bring_all_again(server: Valkey) -> None:
+    """Who came last may be forgotten; of those who were there nobody is seen to leave."""
+    with opened(server) as broker:
+        watch(broker, A)
+        bring(broker, "w", entry("c1", "42", A))
+        server.restart()
+        assert not bring(broker, "w")
+        assert bring(broker, "w", entry("c1", "42", A))
+        assert changes(broker, A) == ["occupied", "join 42"]
+        assert everybody(broker, A) == ["user:42"]
 
 
 def test_many_restarts_leave_many_gaps(server: Valkey) -> None:

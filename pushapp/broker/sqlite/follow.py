@@ -33,10 +33,11 @@ class SqliteFollower:
     """See ``interface.Follower``."""
 
     def __init__(
-        self, file: LogFile, bell: Bell, upkeep: Callable[[], None], fire: Callable[[], object]
+        self, file: LogFile, bell: Bell, upkeep: Callable[[], float], fire: Callable[[], object]
     ) -> None:
         self._file, self._bell = file, bell
         self._upkeep, self._fire = upkeep, fire
+        self._rest = LOOK  # seconds that the upkeep may wait
         self._watched: set[str] = set()
         self._joined = 0  # how often ``watch`` was called
         self._lock = threading.Lock()
@@ -67,7 +68,7 @@ class SqliteFollower:
             raise trouble
         self._waits = True
         try:
-            self._bell.wait(min(timeout, LOOK, self._until_due()))
+            self._bell.wait(min(timeout, LOOK, self._rest, self._until_due()))
         finally:
             self._waits = False
         if self._closed:
@@ -79,7 +80,7 @@ class SqliteFollower:
     def _chores(self) -> None:
         if self._until_due() <= 0:
             self._fire()
-        self._upkeep()
+        self._rest = self._upkeep()
 
     def _move(self) -> Page:
         """Return what is new, and go there."""

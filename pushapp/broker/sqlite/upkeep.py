@@ -42,40 +42,46 @@ class Upkeep:
         roster: SqliteRoster,
     ) -> None:
         self._file, self._writer, self._retention = file, writer, retention
-        self._roster = roster
+        self.roster = roster
         self._next = 0.0
         self._checkpointing = threading.Lock()
 
-    def tick(self) -> None:
-        """Do what is due.
+    def tick(self) -> float:
+        """Do what is due; return for how many seconds it may rest then.
 
         Raises:
             LogUnavailable: the log cannot be written now.
         """
         now = time.monotonic()
         if now < self._next:
-            return
+            return EVERY
         self._next = now + EVERY
-        if self._file.snapshot(self._is_due):
-            if self._writer.run(self.sweep):
-                self._next = now  # there is more of it
+        due, over = self._file.snapshot(self._is_due)
+        rest = EVERY
+        if due and self._writer.run(self.sweep):
+            self._next = now  # there is more of it, and time for that
+        if over and self._writer.run(self.roster.sweep):
+            self._next, rest = now, 0.0  # people wait to see who has gone
         self.checkpoint()
         try:
             self._file.note()
         except OSError as error:
             raise LogUnavailable(f"{self._file.path}: {error.strerror}") from error
+        return rest
 
-    def _is_due(self, db: sqlite3.Cursor, _: object) -> bool:
+    def _is_due(self, db: sqlite3.Cursor, _: object) -> tuple[int, int]:
+        """Return 1 where something is too old, and where a worker's lease is over."""
         now = self._file.clock()
         due = db.execute(
             "SELECT EXISTS (SELECT 1 FROM channel WHERE look_at <= ?)"
             " OR EXISTS (SELECT 1 FROM receipt WHERE expires <= ?)"
             " OR EXISTS (SELECT 1 FROM lease WHERE expires <= ?)"
-            " OR EXISTS (SELECT 1 FROM roster_worker WHERE expires <= ?)"
-            " OR EXISTS (SELECT 1 FROM control WHERE time <= ?)",
-            (now, now, now, now, now - CONTROL_TTL),
+            " OR EXISTS (SELECT 1 FROM control WHERE time <= ?),"
+            " EXISTS (SELECT 1 FROM roster_worker WHERE expires <= ?)",
+            (now, now, now, now - CONTROL_TTL, now),
         )
-        return bool(due.fetchone()[0])
+        found: tuple[int, int] = due.fetchone()
+        return found
 
     def sweep(self, tx: Tx) -> bool:
         """Remove what is too old, a bounded part of it; tell whether there is more."""
@@ -88,7 +94,7 @@ class Upkeep:
             " ORDER BY look_at LIMIT ?",
             (now, _CHANNELS),
         ).fetchall()
-        more = self._roster.sweep(tx) or len(rows) == _CHANNELS
+        more = len(rows) == _CHANNELS
         for channel, name, last, last_time, kept in rows:
             look_at = now
             if kept:
