@@ -11,9 +11,8 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from gevent.socket import socket as gevent_socket
-
 from .handover import Head
+from .heads import Punctual
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +45,7 @@ def _chain(first: list[bytes], rest: Any) -> Iterator[bytes]:
     yield from rest
 
 
-class Replayed(gevent_socket):  # type: ignore[misc]
+class Replayed(Punctual):
     """A socket some of whose input has been read already."""
 
     def __init__(self, early: bytes, fd: int) -> None:
@@ -55,9 +54,11 @@ class Replayed(gevent_socket):  # type: ignore[misc]
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         if self._early:
+            if self.waiting is not None:
+                self.waiting.reads()
             data, self._early = self._early[:size], self._early[size:]
             return data
-        return super().recv(size, flags)  # type: ignore[no-any-return]
+        return super().recv(size, flags)
 
 
 _heads: dict[bytes, bytes] = {}

@@ -20,12 +20,12 @@ from types import GeneratorType
 from typing import Any
 
 import gevent
-from gevent import Greenlet, getcurrent
+from gevent import Greenlet, Timeout, getcurrent
 from gevent.event import Event
-from gevent.server import StreamServer
 
 from .extension import live_pushes
 from .handover import CONNECTION, Parkable
+from .heads import HeadTimeout, Listening, Punctual
 from .lifting import Begun, Replayed, end_reading, head_of
 
 DRAIN_MARGIN = 3.0  # seconds before gunicorn's graceful_timeout by which a drain is over
@@ -71,20 +71,21 @@ class Yard:
         self._connections: dict[Greenlet, Connection] = {}
         self.draining = False
         self._drained = Event()
-        self._servers: list[StreamServer] = []
+        self._servers: list[Listening] = []
         worker.wsgi = self.wsgi
         worker.server_class = self._serve
+        worker.timeout_ctx = self._head_timeout
         gevent.spawn(self._watch)
 
     def __len__(self) -> int:
         return len(self._connections)
 
-    def _serve(self, listener: Any, *, spawn: Any, **options: Any) -> StreamServer:
+    def _serve(self, listener: Any, *, spawn: Any, **options: Any) -> Listening:
         """Make what accepts connections: gunicorn's own way, but known to us, so that a drain can
         stop it at once; gunicorn does it up to a second later."""
         tls = {"ssl_context": options["ssl_context"]} if "ssl_context" in options else {}
         handle = partial(self.handle, listener)
-        server = StreamServer(listener, handle=handle, spawn=spawn, **tls)
+        server = Listening(listener, handle=handle, spawn=spawn, **tls)
         if self._worker.cfg.workers > 1:
             server.max_accept = 1
         self._servers.append(server)
@@ -100,6 +101,13 @@ class Yard:
             self._handle(listener, client, address)
         finally:
             del self._connections[me]
+
+    def _head_timeout(self) -> Timeout:
+        """Return how long the current greenlet waits for a head: gunicorn has ``keepalive``."""
+        connection, idle = self._connections.get(getcurrent()), self._worker.cfg.keepalive
+        if connection is None or not isinstance(connection.client, Punctual):
+            return Timeout(idle, False)  # TLS within gunicorn
+        return HeadTimeout(idle, connection.client)
 
     def wsgi(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Call the app; park the client where the app asks for it."""

@@ -18,7 +18,7 @@ LAYERS = [
     {"subscriber", "seats"},
     {"hub"},
     {"outlet"},
-    {"parking", "waiter", "handover", "lifting", "background"},
+    {"parking", "waiter", "handover", "heads", "lifting", "background"},
     {"keyring", "tokens", "tickets", "api_keys", "connection_ids", "origins", "auth"},
     {"cors", "orders", "revocations", "endings"},
     {"problem", "publish", "limits", "body", "current", "reply"},

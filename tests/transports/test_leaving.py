@@ -116,6 +116,14 @@ def test_a_client_that_reads_slowly_gets_a_large_backlog_whole(
 
 DAWDLERS = {
     "head": (b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: ", b"y"),
+    "a kept connection's next head": (
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: ",
+        b"y",
+    ),
+    "head after a long poll": (
+        b"GET /heal",
+        b"t",
+    ),
     "body of a publish": (
         request(
             "POST",
@@ -138,6 +146,11 @@ DAWDLERS = {
         b" ",
     ),
 }
+#: What some of them ask first, on the same connection.
+BEFORE = {
+    "a kept connection's next head": "/healthz",
+    "head after a long poll": "/push/longpoll?channels=public:a",
+}
 
 
 def test_a_request_that_comes_a_byte_at_a_time_is_ended(
@@ -145,14 +158,19 @@ def test_a_request_that_comes_a_byte_at_a_time_is_ended(
 ) -> None:
     """Its head and its body have a deadline, which a byte now and then does not move.
 
-    All at once, because a deadline is waited for; the server serves others meanwhile. The head's
-    is gunicorn's keepalive, which is 65 s as it comes.
+    All at once, because a deadline is waited for; the server serves others meanwhile, and
+    connections that are merely idle go on.
     """
-    server = make_server(WEB_CONCURRENCY=1, arguments=["--keep-alive", "2"])
+    server = make_server(WEB_CONCURRENCY=1)
+    idle = [Wire(server.port) for _ in range(2)]
+    assert idle[0].ask("GET", "/healthz").status == 200
     wires = {}
     for name, (start, _) in DAWDLERS.items():
-        wires[name] = Wire(server.port, timeout=0.25)
+        wires[name] = Wire(server.port)
+        if name in BEFORE:
+            assert wires[name].ask("GET", BEFORE[name]).status == 200
         wires[name].send(start)
+        wires[name].socket.settimeout(0.25)
 
     def all_ended() -> bool:
         for name, wire in list(wires.items()):
@@ -170,6 +188,9 @@ def test_a_request_that_comes_a_byte_at_a_time_is_ended(
         return not wires
 
     until(all_ended, "every dawdler is ended", 2 * TIMEOUT)
+    for wire in idle:
+        assert wire.ask("GET", "/healthz").status == 200
+        wire.close()
 
 
 # How many may wait

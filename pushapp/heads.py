@@ -1,0 +1,69 @@
+"""A request's head has to come in time: 10 s from its first byte.
+
+What belongs here: the sockets and the deadline that see to it. What does not: a body's deadline
+(``body``), what is done with a connection (``yard``).
+
+gunicorn has one deadline for both, an idle connection and a head under way: whoever sends a byte a
+second holds a greenlet for as long as an idle one may be kept.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gevent import Timeout, get_hub
+from gevent.server import StreamServer
+from gevent.socket import socket as gevent_socket
+
+HEAD = 10.0  # seconds
+
+
+class Punctual(gevent_socket):  # type: ignore[misc]
+    """A connection's socket, that knows whether a head is being read from it."""
+
+    waiting: HeadTimeout | None = None  # for a head; what is left of a body before it counts, too
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        """Receive; a head that is not whole after its first bytes has ``HEAD`` seconds."""
+        if self.waiting is not None:
+            self.waiting.reads()
+        return super().recv(size, flags)  # type: ignore[no-any-return]
+
+
+class HeadTimeout(Timeout):  # type: ignore[misc]
+    """Ends the wait for a head, silently: so many seconds while nothing comes, fewer from then."""
+
+    def __init__(self, idle: float, client: Any) -> None:
+        super().__init__(idle, False)
+        self._client = client
+        self._reads = 0
+
+    def __enter__(self) -> HeadTimeout:
+        self._client.waiting = self
+        super().__enter__()
+        return self
+
+    def __exit__(self, *exception: Any) -> bool | None:
+        self._client.waiting = None
+        suppress: bool | None = super().__exit__(*exception)
+        return suppress
+
+    def reads(self) -> None:
+        """One more piece is to be read: with the second, some of the head has come."""
+        self._reads += 1
+        if self._reads == 2:
+            self.close()
+            self.timer = get_hub().loop.timer(HEAD)
+            self.start()
+
+
+class Listening(StreamServer):  # type: ignore[misc]
+    """gevent's own server, whose connections are ``Punctual``."""
+
+    def do_read(self) -> tuple[Any, Any] | None:
+        """Accept one; see ``gevent.server.StreamServer``."""
+        try:
+            fd, address = self.socket._accept()
+        except BlockingIOError:
+            return None  # another worker has taken it
+        return Punctual(self.socket.family, fileno=fd), address
