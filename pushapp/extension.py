@@ -15,7 +15,7 @@ from typing import Any, TypeVar, overload
 
 from flask import Blueprint, Flask
 
-from . import api, pages, power, subscribe
+from . import api, metrics, pages, power, subscribe
 from .api_keys import ApiKeys
 from .auth import Gate
 from .background import spread
@@ -31,6 +31,7 @@ from .problem import install
 from .publish import PublishRequest, answer, parse
 from .running import Running
 from .settings import Settings, load
+from .tally import Tally
 from .throttle import count_request
 from .tickets import Tickets
 from .tokens import Tokens
@@ -64,6 +65,8 @@ class Push:
         self.gate = Gate(self.settings, self.api_keys, self.tokens)
         self.ids, self.tickets = ConnectionIds(), Tickets()
         self.limits = Limits(self.settings.quota)
+        self.tally = Tally()
+        self.reporter: metrics.Reporter | None = None  # in a worker of gunicorn that has our hooks
         if app is not None:
             self.init_app(app)
 
@@ -94,6 +97,7 @@ class Push:
         api.register(blueprint)
         power.register(blueprint)
         pages.register(blueprint)
+        blueprint.add_url_rule("/metrics", view_func=metrics.view)
         blueprint.after_request(lambda response: allow_pages(response, self.settings))
         app.register_blueprint(blueprint)
         _pushes.add(self)
@@ -235,12 +239,11 @@ class Push:
         Raises:
             LogUnavailable: it cannot be opened.
         """
-        running = self._running
-        if running is not None and running.pid == os.getpid():
+        if running := self.running:
             return running
         with self._lock:
-            running = self._running
-            if running is None or running.pid != os.getpid():
+            running = self.running
+            if running is None:
                 assert self._app is not None, "Push() has no app yet: call init_app(app)"
                 running = self._running = Running(self, self._app)
         return running
@@ -290,14 +293,18 @@ class Push:
         self.start().endings.check(given, user)
         return given
 
+    @property
+    def running(self) -> Running | None:
+        """What this process has open, None where it has not been used yet."""
+        running = self._running
+        return running if running is not None and running.pid == os.getpid() else None
+
     def drain(self) -> None:
         """Let all clients go, spread so that their return does not storm the other workers."""
-        running = self._running
-        if running is not None and running.pid == os.getpid():
+        if running := self.running:
             running.hub.drain(spread(len(running.hub)))
 
     @property
     def unsent(self) -> int:
         """Bytes that clients have still to take."""
-        running = self._running
-        return running.lot.unsent if running is not None and running.pid == os.getpid() else 0
+        return running.lot.unsent if (running := self.running) else 0

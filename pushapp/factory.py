@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Flask
 
-from . import api, pages
+from . import api, metrics, pages
 from .extension import Push
 from .problem import install_everywhere
 
@@ -24,6 +24,7 @@ def create_app(**settings: Any) -> Flask:
     push = Push(**settings)
     push.init_app(app, embedded=False)
     api.register_health(app)
+    metrics.register(app)
     pages.register_demo(app)
     install_everywhere(app)
     return app

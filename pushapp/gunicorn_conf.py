@@ -17,11 +17,15 @@ from typing import Any
 
 from gunicorn.glogging import Logger
 
+from .board import Board
 from .errors import SettingsError
 from .settings import FDS_RESERVED, Settings, load
+from .tally import SIZE
 
 _SPARE = 100  # connections over our own cap, so that "full" is an answer and not a silent wait
 _FEED_END = 5.0  # seconds that the feed has to end
+
+_SPARE_SLOTS = 32  # of workers that end while their successors live, or that a signal adds
 
 _feed: subprocess.Popen[bytes] | None = None
 
@@ -92,8 +96,28 @@ if _soft != resource.RLIM_INFINITY and _soft < _wanted:
     resource.setrlimit(resource.RLIMIT_NOFILE, (_limit, _hard))
 
 
+# Of all workers that this master will ever have; each inherits it, and reports there.
+_board = Board(2 * workers + _SPARE_SLOTS, SIZE)
+
+
 # The hooks are imported within the workers alone: they come with Flask and gevent, and gunicorn's
 # master must import nothing of that before its workers have patched.
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """Give a new worker its place for the numbers of /metrics."""
+    slot = _board.take()
+    if slot is None:
+        server.log.warning("more workers than /metrics has places for: one counts for itself")
+    else:
+        worker.pushapp_place = _board, slot
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """Let the next worker have the place of one that has ended."""
+    place = getattr(worker, "pushapp_place", None)
+    if place is not None:
+        place[1].free()
 
 
 def post_worker_init(worker: Any) -> None:

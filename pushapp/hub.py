@@ -24,6 +24,7 @@ from .errors import LogUnavailable
 from .message import Bundle, Cursor, Loss, Message
 from .seats import Seats
 from .subscriber import Subscriber as Subscriber
+from .tally import Tally
 from .wheel import Wheel
 from .window import Window
 
@@ -40,7 +41,10 @@ log = logging.getLogger(__name__)
 class Hub:
     """Follows the log and hands out."""
 
-    def __init__(self, broker: Broker, seats: Seats | None = None) -> None:
+    def __init__(
+        self, broker: Broker, seats: Seats | None = None, tally: Tally | None = None
+    ) -> None:
+        self.tally = Tally() if tally is None else tally
         self.lock = threading.RLock()
         self.seats = Seats() if seats is None else seats
         self.wheel = Wheel(self.lock)
@@ -53,7 +57,7 @@ class Hub:
         self._listeners: dict[str, set[Subscriber]] = {}
         self.window = Window(self._follower, self.lock, self._listeners)
         self._subscribers: set[Subscriber] = set()
-        self._heard = time.monotonic()  # when the listener last read the log
+        self.heard = time.monotonic()  # when the listener last read the log
         self._closed = threading.Event()
         self._loops = [
             threading.Thread(target=self._listen, name="pushapp-listener", daemon=True),
@@ -73,7 +77,7 @@ class Hub:
     @property
     def listens(self) -> bool:
         """Whether the listener has read the log lately."""
-        return time.monotonic() - self._heard < STALE
+        return time.monotonic() - self.heard < STALE
 
     def counts(self) -> dict[str, int]:
         """Return how many subscribers each channel has in this worker."""
@@ -197,6 +201,7 @@ class Hub:
                 if not complained:
                     log.error("the log does not answer: %s", error)
                 complained = True
+                self.tally.log_errors["follow"] += 1
                 self._closed.wait(_RETRY)
                 continue
             except Exception:
@@ -206,7 +211,7 @@ class Hub:
             if complained:
                 log.warning("the log answers again")
                 complained = False
-            self._heard = time.monotonic()
+            self.heard = time.monotonic()
             self.stirred.set()
             self.window.sweep()
             if page.cursor != self._position:
@@ -248,6 +253,7 @@ class Hub:
                         if part is not None:
                             self._guard(subscriber, subscriber.deliver, part)
                 turn = _yield_after(turn)
+            self.tally.delivery.observe(time.time() - bundle.messages[0].time)
         with self.lock:
             self._position = page.cursor
 

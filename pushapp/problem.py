@@ -14,7 +14,9 @@ from http import HTTPStatus
 import flask
 from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed, default_exceptions
 
+from .current import current_push
 from .errors import (
+    AtCapacity,
     InvalidInput,
     KeyReused,
     NotAllowed,
@@ -56,6 +58,21 @@ CLOSE_CODES = {
 
 EXPIRED = 4001  # close code: come back with another token
 
+#: Error class → the reason of a refusal in /metrics; see ``tally.REFUSALS``.
+REASONS: dict[type[PushError], str] = {
+    PushError: "error",
+    InvalidInput: "invalid",
+    TooLarge: "too_large",
+    NotAuthenticated: "not_authenticated",
+    TokenExpired: "expired",
+    NotAllowed: "not_allowed",
+    NotFound: "not_found",
+    KeyReused: "key_reused",
+    TooManyRequests: "too_many_requests",
+    AtCapacity: "at_capacity",
+    Unavailable: "unavailable",
+}
+
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
@@ -81,6 +98,18 @@ def close_code(error: Exception) -> int:
     if isinstance(error, TokenExpired):
         return EXPIRED
     return CLOSE_CODES.get(_status(error), 1011)
+
+
+def reason_of(error: Exception | int) -> str:
+    """Return the reason under which a refusal for ``error`` is counted."""
+    for kind in type(error).__mro__:
+        if kind in REASONS:
+            return REASONS[kind]
+    if isinstance(error, Exception) and not isinstance(error, HTTPException):
+        return "error"
+    status = _status(error)
+    of_status = [reason for kind, reason in REASONS.items() if TABLE.get(kind, (0,))[0] == status]
+    return of_status[0] if of_status else "other"
 
 
 def problem(
@@ -137,6 +166,7 @@ def _allow(response: flask.Response) -> flask.Response:
 def _answer(error: Exception) -> flask.Response | HTTPException:
     if isinstance(error, HTTPException) and error.response is not None:
         return error  # abort(response): the view made its own answer
+    current_push().tally.refusals[reason_of(error)] += 1
     response = problem(error)
     if response.status_code == 500:
         flask.current_app.logger.error("pushapp: %s failed", flask.request.path, exc_info=error)
@@ -163,6 +193,7 @@ def _unknown(rest: str = "") -> flask.Response:
     if _is_known("GET", websocket=True):
         if request.method == "OPTIONS":
             return flask.Response()
+        current_push().tally.refusals["other"] += 1
         return problem(426, "this route speaks WebSocket alone", {"Upgrade": "websocket"})
     raise NotFound(f"there is nothing at {show(request.path)}")
 

@@ -12,8 +12,10 @@ from flask import Flask
 
 from .broker import open_broker
 from .census import Census
+from .departures import Departures
 from .endings import Endings
 from .hub import Hub
+from .metered import MeteredLog
 from .orders import Orders
 from .outlet import Lot
 from .revocations import Revocations
@@ -35,7 +37,8 @@ class Running:
             settings.broker_url, settings.retention, prefix=settings.key_prefix
         )
         try:
-            self.hub = Hub(self.broker, Seats(settings.quota))
+            self.broker.log = MeteredLog(self.broker.log, push.tally)
+            self.hub = Hub(self.broker, Seats(settings.quota), push.tally)
         except BaseException:
             self.broker.close()
             raise
@@ -45,8 +48,14 @@ class Running:
         self.revocations = Revocations(self.broker.leases, self.hub, push.tokens, self.orders)
         self.endings = Endings(self.hub, push.ids, self.orders)
         self.orders.begin(self.revocations, self.endings)
+        self.departures = Departures(push.tally)
         self.context = Context(
-            self.hub, self.lot, settings.heartbeat, Still(app, push.gate), push.limits
+            self.hub,
+            self.lot,
+            settings.heartbeat,
+            Still(app, push.gate),
+            self.departures,
+            push.limits,
         )
 
     def close(self) -> None:
@@ -54,4 +63,5 @@ class Running:
         self.census.close()
         self.orders.close()
         self.hub.close()
+        self.departures.close()
         self.broker.close()

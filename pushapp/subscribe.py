@@ -26,7 +26,7 @@ from .errors import InvalidInput, NoCredentials, PushError
 from .handover import Connection, connection_of
 from .message import dump
 from .origins import check_origin
-from .problem import as_dict, close_code, problem
+from .problem import as_dict, close_code, problem, reason_of
 from .sketch import Ops, sketch
 from .throttle import address_of
 from .transports import frames, poll
@@ -59,7 +59,9 @@ def poll_view() -> Response:
     wanted = _wanted(push)
     grant = push.gate.may_subscribe(wanted.channels)
     connection = push.connection_id(wanted.connection, grant.user)
-    return poll.response(first_answer(push.broker.log, wanted, connection), wanted)
+    reply = first_answer(push.broker.log, wanted, connection)
+    push.tally.answered("poll", reply.count, reply.lost)
+    return poll.response(reply, wanted)
 
 
 def longpoll_view() -> Response:
@@ -70,6 +72,7 @@ def longpoll_view() -> Response:
     connection = push.connection_id(wanted.connection, grant.user)
     reply = first_answer(push.broker.log, wanted, connection)
     if wanted.cursor is None or request.method == "HEAD" or not poll.is_empty(reply):
+        push.tally.answered("longpoll", reply.count, reply.lost)
         return poll.response(reply, wanted)
     push.check_room(grant.user, address := address_of(push))
     berth = _berth()
@@ -126,6 +129,7 @@ def websocket_view(ws: Server) -> None:
         error = caught if isinstance(caught, PushError | HTTPException) else PushError()
         if error is not caught:
             current_app.logger.error("pushapp: %s failed", request.path, exc_info=caught)
+        push.tally.refusals[reason_of(error)] += 1
         body = f'{{"type":"error",{dump(as_dict(error))[1:]}'.encode()
         ws.sock.sendall(frames.text(body) + frames.close(close_code(error), type(error).__name__))
         ws.connected = False  # what flask-sock would send now, has been sent
@@ -196,6 +200,7 @@ def _prepare_websocket() -> None:
 
 
 def _refused(error: Refused) -> Response:
+    current_push().tally.refusals[reason_of(error.status)] += 1
     return problem(error.status, error.detail, error.headers)
 
 

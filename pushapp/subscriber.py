@@ -6,6 +6,7 @@ What belongs here: what every transport has to answer to. What does not: how (``
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from .errors import PushError
 from .message import Bundle, Cursor, Loss
@@ -17,13 +18,15 @@ class Subscriber:
     None of these methods may block or raise.
     """
 
-    __slots__ = ("address", "channels", "id", "live", "n", "slot", "user")
+    __slots__ = ("address", "channels", "id", "live", "messages", "n", "slot", "user")
+    transport: ClassVar[str]
 
     def __init__(self, channels: tuple[str, ...], connection_id: str = "") -> None:
         self.channels = channels
         self.id = connection_id
         self.live = False  # the hub hands out to it
         self.n = -1  # it has everything of its channels up to here, in the hub's epoch
+        self.messages = 0  # that it was handed, and nobody has counted yet
         self.slot = -1  # the wheel's
         self.user: str | None = None  # by its token
         self.address: str | None = None  # what it counts for; see ``address.counted_address``

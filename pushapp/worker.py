@@ -10,9 +10,11 @@ import logging
 import sys
 from typing import Any
 
+import gevent
 from gevent.monkey import is_module_patched
 from gunicorn.workers.ggevent import GeventWorker
 
+from . import metrics
 from .errors import LogUnavailable
 from .extension import live_pushes
 from .yard import Yard
@@ -37,6 +39,22 @@ def post_worker_init(worker: Any) -> None:
             push.start()
         except LogUnavailable as error:  # each request tries again; /readyz is red until then
             worker.log.error("pushapp starts without its log: %s", error)
+    _report(worker)
+
+
+def _report(worker: Any) -> None:
+    """Say each second where all workers look what this one has counted."""
+    place = getattr(worker, "pushapp_place", None)
+    if place is None:
+        return  # the server's own configuration has a pre_fork that is not ours
+    worker.pushapp_reporter = metrics.Reporter(place[0], place[1], _measure_all)
+    gevent.spawn(worker.pushapp_reporter.run)
+    for push in live_pushes():
+        push.reporter = worker.pushapp_reporter
+
+
+def _measure_all() -> list[float]:
+    return metrics.measure(live_pushes())
 
 
 def _log_as_gunicorn_does(worker: Any) -> None:
@@ -64,3 +82,6 @@ def worker_exit(server: Any, worker: Any) -> None:
         yard.wait_drained()
     for push in live_pushes():
         push.close()
+    reporter = getattr(worker, "pushapp_reporter", None)
+    if reporter is not None:
+        reporter.write()  # what the last second brought

@@ -15,6 +15,7 @@ import pytest
 
 from pushapp.auth import Grant
 from pushapp.broker.interface import Page
+from pushapp.departures import Departures
 from pushapp.hub import Hub, Subscriber
 from pushapp.message import Bundle, Cursor, Loss
 from pushapp.outlet import Lot
@@ -96,7 +97,7 @@ def long_poll(hub: Hub, cursor: Cursor) -> list[str]:
 def stream(hub: Hub, cursor: Cursor, marker: Callable[[], str]) -> list[str]:
     """Return the ids that a stream from ``cursor`` sends, up to that of a marker."""
     lot = Lot(hub.wheel, 1 << 20, 1 << 24, heartbeat=25)
-    context = Context(hub, lot, 25, lambda *_: Grant(None, None))
+    context = Context(hub, lot, 25, lambda *_: Grant(None, None), Departures(hub.tally))
     asked = Asked((CHANNEL,), cursor)
     sse = Sse(context, asked, "c1", Grant(None, None), {})
     waiter = Waiter(lot, sse)

@@ -17,7 +17,7 @@ from ..errors import Flood, InvalidInput, NoCredentials, NotFound, PushError
 from ..message import Bundle, Cursor, Loss, dump
 from ..outlet import Outlet
 from ..parking import ParkedSocket
-from ..problem import as_dict
+from ..problem import as_dict, reason_of
 from . import op as op_fields
 from .params import Asked, channels
 from .stream import Context, Stream, recovery
@@ -139,6 +139,7 @@ class Conversation(Stream):
             self._refuse(ref, PushError())
 
     def _refuse(self, ref: object, error: PushError) -> None:
+        self.context.hub.tally.refusals[reason_of(error)] += 1
         fields = dump(as_dict(error))
         if ref is None:
             self.write(self.named("error", fields[1:-1]))

@@ -15,7 +15,7 @@ from ..hub import Hub, Subscriber
 from ..message import Bundle, Cursor, Loss
 from ..outlet import Lot
 from ..parking import ParkedSocket
-from ..problem import problem
+from ..problem import problem, reason_of
 from .params import Asked
 from .poll import HEADERS, Answer, answer, etag, is_empty, json_array, unchanged
 
@@ -37,6 +37,7 @@ class LongPoll(Subscriber):
         "answered",
         "hub",
     )
+    transport = "longpoll"
 
     def __init__(
         self, hub: Hub, lot: Lot, asked: Asked, connection_id: str, *, parks: bool
@@ -82,7 +83,8 @@ class LongPoll(Subscriber):
 
     def deliver(self, bundle: Bundle) -> None:
         cursor = Cursor(bundle.messages[-1].epoch, bundle.last)
-        self._finish(Answer(self.id, cursor, bundle.encoded(json_array), interval=1.0))
+        body, count = bundle.encoded(json_array), len(bundle.messages)
+        self._finish(Answer(self.id, cursor, body, count, interval=1.0))
 
     def tell(self, cursor: Cursor, lost: Sequence[Loss]) -> None:
         self._finish(Answer(self.id, cursor, lost=lost))
@@ -102,6 +104,7 @@ class LongPoll(Subscriber):
     def fail(self, error: PushError) -> None:
         if self.live:
             self._refusal = error
+            self.hub.tally.refusals[reason_of(error)] += 1
             self.on_due()
 
     def abandon(self) -> None:
@@ -113,6 +116,7 @@ class LongPoll(Subscriber):
     def _finish(self, reply: Answer) -> None:
         if self.answered is None:
             self.answered = reply
+            self.hub.tally.answered(self.transport, reply.count, reply.lost)
             self.hub.leave(self)
             if self._arrived is not None:
                 self._arrived.set()

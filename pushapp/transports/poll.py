@@ -36,6 +36,7 @@ class Answer:
     connection: str
     cursor: Cursor
     messages: bytes = b"[]"  # a JSON array, made once for all who get the same
+    count: int = 0  # of the messages
     lost: Sequence[Loss] = ()
     history: dict[str, list[Message]] = field(default_factory=dict)
     more: bool = False
@@ -79,6 +80,7 @@ def answer(page: Page, connection: str) -> Answer:
         connection=connection,
         cursor=page.cursor,
         messages=Bundle(page.messages).encoded(json_array) if page.messages else b"[]",
+        count=len(page.messages),
         lost=page.lost,
         more=page.more,
         interval=interval(page),

@@ -44,6 +44,7 @@ class Sse(Stream):
     """An EventSource, whose bytes are framed by nobody else or by the WSGI server."""
 
     __slots__ = ("_asked",)
+    transport = "sse"
     framing = b""  # the header field that says how the body is framed
 
     def bundle(self, bundle: Bundle) -> bytes:
@@ -92,7 +93,7 @@ class Sse(Stream):
 
     def hang_up(self) -> None:
         """The response is over."""
-        self.context.hub.leave(self)
+        self.over("gone")
         if self.outlet is not None:
             self.outlet.close()
 

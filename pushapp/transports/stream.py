@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from ..auth import Grant
 from ..background import spawn
+from ..departures import Departures, why
 from ..errors import LogUnavailable, NotAuthenticated, PushError, Unavailable
 from ..hub import Hub, Subscriber
 from ..limits import Limits
@@ -41,6 +42,7 @@ class Context:
     lot: Lot
     heartbeat: float  # seconds
     may_still: Callable[[Mapping[str, object], Sequence[str]], Grant]
+    departures: Departures
     limits: Limits = field(default_factory=lambda: Limits(Quota()))
 
     @property
@@ -52,7 +54,7 @@ class Context:
 class Stream(Subscriber):
     """A client that gets messages one after the other until it leaves."""
 
-    __slots__ = ("_ask_at", "_sketch", "context", "outlet")
+    __slots__ = ("_ask_at", "_sketch", "context", "outlet", "reason", "since")
 
     def __init__(
         self,
@@ -65,6 +67,8 @@ class Stream(Subscriber):
         super().__init__(asked.channels, connection_id)
         self.context = context
         self.outlet: Outlet | None = None
+        self.since = time.time()
+        self.reason = ""  # why it has ended
         self._sketch = sketch  # of the request, to ask again whether it still may
         self.user = None if grant is None else grant.user
         self._ask_at = math.inf if grant is None else _later(grant)
@@ -97,6 +101,7 @@ class Stream(Subscriber):
     def welcome(self, outlet: Outlet) -> None:
         """Say that the connection is there."""
         self.outlet = outlet
+        self.context.hub.tally.opened[self.transport] += 1
         beat = self.context.heartbeat
         welcome = f'"connection":"{self.id}","heartbeat":{beat:g},"version":{VERSION}'
         outlet.write(self.named("welcome", welcome))
@@ -109,7 +114,9 @@ class Stream(Subscriber):
             if cursor is None and asked.history:
                 cursor = self.context.hub.log.read((), None).cursor  # first: "now" is before it
                 self.send_history(self.channels, asked.history)
-            self.read_on(self.channels, cursor, self._live)
+            _, lost = self.read_on(self.channels, cursor, self._live)
+            if cursor is not None and not lost:
+                self.context.hub.tally.recovered(self.transport)
         except PushError as error:
             self.fail(error)
         except Exception:
@@ -152,6 +159,7 @@ class Stream(Subscriber):
                 return page.cursor, lost
             with context.hub.lock:
                 if page.messages:
+                    self.messages += len(page.messages)
                     self.write(self.bundle(Bundle(page.messages)))
                 cursor = page.cursor
                 if not page.more and reached(cursor, lost):
@@ -176,9 +184,12 @@ class Stream(Subscriber):
     # -- what the hub calls --------------------------------------------------------------------
 
     def deliver(self, bundle: Bundle) -> None:
+        self.messages += len(bundle.messages)
         self.write(self.bundle(bundle))
 
     def tell(self, cursor: Cursor, lost: Sequence[Loss]) -> None:
+        if lost:
+            self.context.hub.tally.lost(self.transport, lost)
         self.write(self.named("live", recovery(lost), str(cursor)))
 
     def on_due(self) -> float | None:
@@ -198,7 +209,7 @@ class Stream(Subscriber):
     def drain(self, after: float) -> None:
         if self.live or self.context.hub.draining:
             frame = self.named("reconnect", f'"after":{int(after * 1000)}')
-            self.end(1012, "restart", frame)
+            self.end(1012, "restart", "drain", frame)
 
     # -- what the outlet calls -----------------------------------------------------------------
 
@@ -206,7 +217,7 @@ class Stream(Subscriber):
         raise NotImplementedError
 
     def on_gone(self) -> None:
-        self.context.hub.leave(self)
+        self.over("gone")
 
     def on_overflow(self) -> None:
         self.too_slow()
@@ -218,27 +229,35 @@ class Stream(Subscriber):
         if self.outlet is not None:
             self.outlet.write(data)
 
-    def end(self, code: int, reason: str, frame: bytes = b"") -> None:
-        """Say goodbye, after ``frame``; what has been sent still gets there."""
+    def over(self, reason: str) -> None:
+        """Listen no more; the first reason (see ``tally.ENDS``) is told to the operator."""
         with self.context.hub.lock:
             self.context.hub.leave(self)
+            if not self.reason:
+                self.reason = reason
+                self.context.departures.add(self, reason)
+
+    def end(self, code: int, text: str, reason: str, frame: bytes = b"") -> None:
+        """Say goodbye, after ``frame``; what has been sent still gets there."""
+        with self.context.hub.lock:
+            self.over(reason)
             if self.outlet is not None:
-                self.outlet.finish(frame + self.farewell(code, reason))
+                self.outlet.finish(frame + self.farewell(code, text))
 
     def abandon(self) -> None:
+        self.over("error")
         if self.outlet is not None:
             self.outlet.close()
 
     def fail(self, error: PushError) -> None:
         frame = self.named("error", dump(as_dict(error))[1:-1])
-        self.end(close_code(error), type(error).__name__, frame)
+        self.end(close_code(error), type(error).__name__, why(error), frame)
 
     def too_slow(self) -> None:
         """Cut the client off: it has its cursor, and comes back with it."""
         with self.context.hub.lock:
-            self.context.hub.leave(self)
+            self.over("slow")
             if self.outlet is not None and not self.outlet.closed:
-                log.info("cut off as slow: connection %s", self.id)
                 self.outlet.cut(self.farewell(SLOW, "slow"))
 
     def ask_by(self, grant: Grant) -> None:

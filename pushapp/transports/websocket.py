@@ -36,6 +36,7 @@ class WebSocket(Conversation):
     """One WebSocket."""
 
     __slots__ = ("_reader",)
+    transport = "websocket"
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -89,7 +90,7 @@ class WebSocket(Conversation):
                 data = sock.recv(_READ)
         except OSError:
             pass  # the client is gone, as at the end of its input
-        self.context.hub.leave(self)
+        self.over("gone")
         over.set()
         waiter.finish()
         writer.join(timeout=LINGER)
@@ -113,11 +114,11 @@ class WebSocket(Conversation):
                 self.write(frames.frame(Opcode.PONG, payload))
             elif opcode is Opcode.CLOSE:
                 code = int.from_bytes(payload[:2], "big") if payload else 1005
-                self.end(code, "")
+                self.end(code, "", "asked")
             elif opcode is Opcode.BINARY:
-                self.end(1003, "text frames alone")
+                self.end(1003, "text frames alone", "protocol")
         if reader.error is not None:
-            self.end(reader.error.code, reader.error.reason)
+            self.end(reader.error.code, reader.error.reason, "protocol")
         self._reader = None if reader.idle else reader
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import pytest
 
 from ..clients import TRANSPORTS, Refused
+from ..scrape import scrape
 from ..server import API_KEY, Server, until
 from ..wire import TIMEOUT, Ended, Wire, request
 from .conftest import Connect
@@ -97,6 +98,10 @@ def test_a_client_that_stops_reading_is_cut_off_and_the_others_get_everything(
     assert again.recovered is True
     got += [m["id"] for m in again.receive(len(expected) - len(got))]
     assert got == expected
+    assert (
+        f"ended connection={slow.connection} user=- transport={transport} reason=slow" in server.log
+    )
+    assert scrape(server).total("ended_total", transport=transport, reason="slow") == 1
 
 
 @pytest.mark.parametrize("transport", ["sse", "websocket"])
