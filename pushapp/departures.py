@@ -15,6 +15,7 @@ from typing import Protocol
 from .background import spawn
 from .errors import (
     ConnectionEnded,
+    Flood,
     InvalidInput,
     NotAllowed,
     NotAuthenticated,
@@ -36,6 +37,7 @@ WHY: dict[type[PushError], str] = {
     NotAllowed: "refused",
     ConnectionEnded: "kicked",
     Unavailable: "busy",
+    Flood: "flood",
 }
 
 log = logging.getLogger(__name__)

@@ -32,6 +32,7 @@ ENDS = (
     "refused",  # it may not, or no longer
     "kicked",  # somebody ended it
     "protocol",  # it broke the rules of its transport
+    "flood",  # it said too much, too fast, and went on like that
     "busy",  # too many connections or requests, or the log did not answer
     "error",  # our own fault
 )
