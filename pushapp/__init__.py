@@ -14,10 +14,17 @@ if TYPE_CHECKING:
     from .errors import PushError as PushError
     from .extension import Push as Push
     from .factory import create_app as create_app
+    from .signature import verify_webhook as verify_webhook
 
-__all__ = ["Client", "Push", "PushError", "create_app"]
+__all__ = ["Client", "Push", "PushError", "create_app", "verify_webhook"]
 
-_HOMES = {"Client": "client", "Push": "extension", "PushError": "errors", "create_app": "factory"}
+_HOMES = {
+    "Client": "client",
+    "Push": "extension",
+    "PushError": "errors",
+    "create_app": "factory",
+    "verify_webhook": "signature",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -14,6 +14,7 @@ from werkzeug.datastructures import MultiDict
 
 from .api_keys import bearer, scope
 from .auth import TOKEN, current_token
+from .client_events import CLIENT, USERS
 from .errors import InvalidInput, NotAuthenticated, TokenExpired
 from .tokens import Token
 
@@ -66,4 +67,4 @@ def publisher(push: Push) -> str:
         return scope(key)
     token = current_token()
     user = push.gate.app_user() if token is None else token.user
-    return "client" if user is None else f"user:{user}"
+    return CLIENT if user is None else f"{USERS}{user}"

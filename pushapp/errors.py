@@ -20,9 +20,10 @@ WebSocket close codes; ``pushapp.problem`` has the one table that maps these cla
         │   └── Flood        ... and goes on like that: its connection ends
         └── AtCapacity       this worker holds as many connections as it may
 
-Raised on the other side of the wire, by ``pushapp.client``:
+Raised on the other side of the wire, by ``pushapp.client`` and ``pushapp.signature``:
 
     PushError
+    ├── WebhookRefused       a webhook that came is not one of ours
     └── RequestFailed        a server refused a request, or did not answer it
         └── PublishFailed    ... and so has not acknowledged what was to be published
 """
@@ -120,6 +121,10 @@ class Flood(TooManyRequests):
 
 class AtCapacity(Unavailable):
     """This worker holds as many connections as it may."""
+
+
+class WebhookRefused(PushError):
+    """What came is no webhook that was signed with this secret, lately."""
 
 
 class RequestFailed(PushError):

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 import weakref
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, overload
+from typing import Any
 
 from flask import Blueprint, Flask
 
@@ -20,6 +18,7 @@ from .api_keys import ApiKeys
 from .auth import Gate
 from .background import spread
 from .broker.interface import Broker
+from .calls import Calls
 from .census import Census
 from .connection_ids import ConnectionIds
 from .cors import allow_pages
@@ -28,16 +27,12 @@ from .hub import Hub
 from .limits import Limits
 from .outlet import Lot
 from .problem import install
-from .publish import PublishRequest, answer, parse
 from .running import Running
 from .settings import Settings, load
 from .tally import Tally
 from .throttle import count_request
 from .tickets import Tickets
 from .tokens import Tokens
-
-_F = TypeVar("_F", bound=Callable[..., Any])
-_U = TypeVar("_U", bound=Callable[[], str | None])
 
 _pushes: weakref.WeakSet[Push] = weakref.WeakSet()
 
@@ -47,7 +42,7 @@ def live_pushes() -> list[Push]:
     return list(_pushes)
 
 
-class Push:
+class Push(Calls):
     """Messages from a Flask app to browsers: ``push = Push(app)``.
 
     Settings come from the environment, over it from ``app.config``, over it from the keywords
@@ -101,135 +96,6 @@ class Push:
         blueprint.after_request(lambda response: allow_pages(response, self.settings))
         app.register_blueprint(blueprint)
         _pushes.add(self)
-
-    # -- what an app calls ---------------------------------------------------------------------
-
-    def publish(
-        self,
-        channel: str | Sequence[str] | None = None,
-        data: object = None,
-        *,
-        user: str | None = None,
-        users: Sequence[str] | None = None,
-        idempotency_key: str | None = None,
-        **options: object,
-    ) -> str | dict[str, object] | list[object]:
-        """Publish ``data`` to a channel, to several, to a user or to several; return its id (or
-        ids).
-
-        ``options``: event, ttl, retain, delay, at; see "Publishing" in docs/protocol.md. A
-        scheduled message returns ``{"scheduled":…,"at":…}`` in the place of its id.
-
-        Raises:
-            InvalidInput: something does not fit.
-            LogUnavailable: the log did not take it; nothing was published.
-            KeyReused: the key was used with other data.
-        """
-        body: dict[str, object] = {"data": data, **options}
-        if user is not None:
-            body["user"] = user
-        if users is not None:
-            body["users"] = list(users)
-        if channel is not None:
-            body["channel" if isinstance(channel, str) else "channels"] = channel
-        if idempotency_key is not None:
-            body["idempotency_key"] = idempotency_key
-        result = self.append(self.parse(body), "app")
-        return result.get("id") or result.get("ids") or result  # type: ignore[return-value]
-
-    def parse(self, body: object, header_key: str | None = None) -> PublishRequest:
-        """Check a publish as it came.
-
-        Raises:
-            InvalidInput: something does not fit.
-        """
-        return parse(body, settings=self.settings, now=time.time(), header_key=header_key)
-
-    def append(self, wanted: PublishRequest, whose: str) -> dict[str, object]:
-        """Append what was checked, and return the answer. ``whose`` keeps publishers' keys apart.
-
-        Raises:
-            As ``publish``.
-        """
-        receipts = self.broker.log.append(wanted.drafts, wanted.append_key(whose))
-        return answer(receipts, wanted.single)
-
-    def token(
-        self,
-        user: str,
-        channels: Sequence[str] = (),
-        publish: Sequence[str] = (),
-        expires: float = 3600,
-        member: object = None,
-    ) -> str:
-        """Return a token with which ``user`` reads ``channels`` (names, or patterns such as
-        ``room:*``) and their own ``user:`` channel, and publishes to ``publish``.
-
-        ``expires``: seconds. ``member``: what others may know of this user; any JSON.
-
-        Raises:
-            InvalidInput: something does not fit.
-            SettingsError: PUSH_SECRET is too short to sign with.
-        """
-        return self.tokens.make(user, channels, publish, expires, member)
-
-    def revoke(self, user: str | None = None, before: float | None = None) -> None:
-        """Let the tokens of ``user`` (None: of everybody) that were issued before then (Unix
-        seconds; None: now) count no longer, on every worker and machine, within a second.
-
-        Raises:
-            InvalidInput: ``user`` is no id, or ``before`` no time that has been.
-            LogUnavailable: it may not have been kept; do it again.
-        """
-        self.start().revocations.revoke(user, time.time() if before is None else before)
-
-    def disconnect(self, *, user: str | None = None, connection: str | None = None) -> None:
-        """End all connections of ``user``, or the one ``connection``, on every worker and machine,
-        pollers' too. Who may still come, comes back with another one: see ``revoke``.
-
-        Raises:
-            InvalidInput: it is no user's id, or no connection's.
-            LogUnavailable: it may not have been told; do it again.
-        """
-        if (user is None) == (connection is None):
-            raise TypeError("disconnect: either user or connection")
-        endings = self.start().endings
-        if connection is None:
-            endings.end_user(user)
-        else:
-            endings.end_connection(connection)
-
-    def cursor(self) -> str:
-        """Return where now is: print it into a page with its data, and the page's client goes on
-        from exactly there. Take it before reading the data.
-
-        Raises:
-            LogUnavailable: the log does not answer.
-        """
-        return str(self.broker.log.read((), None).cursor)
-
-    @overload
-    def authorize(self, which: str) -> Callable[[_F], _F]: ...
-    @overload
-    def authorize(self, which: _F) -> _F: ...
-    def authorize(self, which: str | _F) -> Callable[[_F], _F] | _F:
-        """Register who may subscribe: ``@push.authorize`` or ``@push.authorize("orders:*")``.
-
-        The function gets the channel (and, if it takes two, ``"subscribe"`` or ``"publish"``)
-        inside the client's own request, so the app's session is there. It returns False, True
-        (asked again after 60 seconds, on streams too) or for how many seconds.
-        """
-        return self.gate.authorize(which)
-
-    def user(self, function: _U) -> _U:
-        """Register who asks: ``@push.user``. The function gets nothing, is called inside the
-        client's own request, and returns the id of who is logged in, or None.
-
-        Who has one reads their own ``user:`` channel and ``everyone``, is seen by it, can be
-        disconnected by it, and is asked for it again after 60 seconds, on streams too.
-        """
-        self.gate.recognize(function)
-        return function
 
     # -- what is open --------------------------------------------------------------------------
 

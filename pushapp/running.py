@@ -12,6 +12,7 @@ from flask import Flask
 
 from .broker import open_broker
 from .census import Census
+from .courier import HttpCourier
 from .departures import Departures
 from .endings import Endings
 from .hub import Hub
@@ -22,6 +23,7 @@ from .revocations import Revocations
 from .seats import Seats
 from .sketch import Still
 from .transports.stream import Context
+from .webhooks import Webhooks
 
 if TYPE_CHECKING:
     from .extension import Push
@@ -58,8 +60,15 @@ class Running:
             push.limits,
         )
 
+        self.webhooks: Webhooks | None = None
+        if settings.webhook_url:
+            courier = HttpCourier(settings.webhook_url, settings.webhook_secrets)
+            self.webhooks = Webhooks(self.broker, courier)
+
     def close(self) -> None:
         """Let go of it all."""
+        if self.webhooks is not None:
+            self.webhooks.close()
         self.census.close()
         self.orders.close()
         self.hub.close()

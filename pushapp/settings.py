@@ -70,6 +70,8 @@ class Settings:
     buffer_total: int = 256 << 20  # unsent bytes per worker
     heartbeat: float = 25.0  # seconds; proxies cut silence after 30 to 60 s
     park: bool = True  # off: waiting clients keep their greenlet
+    webhook_url: str = ""  # who is told of connections and clients' publishes; empty: nobody
+    webhook_secrets: tuple[str, ...] = ()  # that sign it; the receiver knows one of them
     demo: bool = False  # the demo page's publish form, and the system feed
     prefix: str = "/push"  # where everything lives
 
@@ -126,6 +128,8 @@ def load(environ: Mapping[str, object], *, embedded: bool = False) -> Settings:
         buffer_total=read.number("PUSH_BUFFER_TOTAL", 256 << 20, at_least=buffer),
         heartbeat=read.seconds("PUSH_HEARTBEAT", 25.0),
         park=read.flag("PUSH_PARK", True),
+        webhook_url=_webhook_url(read),
+        webhook_secrets=_webhook_secrets(read),
         demo=read.flag("PUSH_DEMO", False),
         prefix=_prefix(read),
     )
@@ -155,6 +159,35 @@ def _secrets(read: Reader, *, embedded: bool) -> list[str]:
     if embedded and not any(found):  # Flask's own, and Flask's own way to change it
         found = [read.text("SECRET_KEY", ""), *read.texts("SECRET_KEY_FALLBACKS")]
     return [one for one in found if one]
+
+
+def _webhook_url(read: Reader) -> str:
+    url = read.text("PUSH_WEBHOOK_URL", "")
+    parts = urlsplit(url)
+    if url and (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or "@" in parts.netloc
+        or parts.fragment
+        or not re.fullmatch(r"[\x21-\x7e]+", url)
+    ):
+        shown = re.sub("//[^/]*@", "//…@", url)
+        expected = "https://host/path; no user, no password: it is signed"
+        raise SettingsError("PUSH_WEBHOOK_URL", shown, expected)
+    return url
+
+
+def _webhook_secrets(read: Reader) -> tuple[str, ...]:
+    """Return the one that signs, and those before it. Its own, because the receiver knows it."""
+    name = "PUSH_WEBHOOK_SECRET"
+    found = tuple(one.strip() for one in read.text(name, "").split(",") if one.strip())
+    expected = f"{SECRET_LENGTH} or more random characters"
+    if read.text("PUSH_WEBHOOK_URL", "") and not found:
+        raise SettingsError(name, None, f"{expected}, as there is a PUSH_WEBHOOK_URL")
+    for one in found:
+        if len(one) < SECRET_LENGTH:
+            raise SettingsError(name, "*" * len(one), expected)
+    return found
 
 
 def _broker_url(read: Reader) -> str:

@@ -13,7 +13,7 @@ from .server import ROOT
 #: From the ground up. A package stands for all of its modules.
 LAYERS = [
     {"message", "errors", "environ", "address", "quota", "settings"},
-    {"broker", "caller", "client", "finding", "board", "tally"},
+    {"broker", "caller", "client", "finding", "signature", "board", "tally"},
     {"wheel", "window"},
     {"subscriber", "seats"},
     {"hub", "metered"},
@@ -21,8 +21,8 @@ LAYERS = [
     {"parking", "waiter", "handover", "heads", "lifting", "background"},
     {"departures"},
     {"keyring", "tokens", "tickets", "api_keys", "connection_ids", "origins", "auth"},
-    {"cors", "orders", "revocations", "endings"},
-    {"problem", "publish", "limits", "body", "current", "reply"},
+    {"cors", "orders", "revocations", "endings", "courier", "webhooks"},
+    {"problem", "publish", "limits", "body", "current", "reply", "client_events"},
     {"transports"},
     {
         "credentials",
@@ -36,6 +36,7 @@ LAYERS = [
         "metrics",
     },
     {"running"},
+    {"calls"},
     {"extension"},
     {"factory", "yard", "worker"},
     {"testing", "testing_clients", "gunicorn_conf", "local", "feed", "doctor_redis", "doctor_web"},
@@ -44,7 +45,7 @@ LAYERS = [
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 #: On the standard library alone, so that a cron job that publishes loads nothing else.
-ALONE = {"client", "caller", "errors", "message"}
+ALONE = {"client", "caller", "errors", "message", "signature"}
 #: Imported when a fixture is used: every pytest loads the plugin where pushapp is installed.
 IN_FIXTURES = {("testing", "testing_clients")}
 

@@ -216,9 +216,12 @@ class Leases(Protocol):
     def release(self, holder: str) -> None:
         """Drop all that ``holder`` has said."""
 
-    def claim(self, key: str, ttl: float) -> bool:
+    def claim(self, key: str, ttl: float, holder: str | None = None) -> bool:
         """Tell whether ``key`` is claimed by this call: True for the first, whichever broker asks,
         False for everybody else until ``ttl`` seconds later; then it is free again.
+
+        ``holder``: the same one may claim it again, for ``ttl`` seconds from then on; with 0 it
+        gives it back.
 
         One atomic step. Claims are nobody's leases: ``read`` does not show them, whatever the key,
         and ``release`` does not drop them.

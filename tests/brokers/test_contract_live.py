@@ -206,6 +206,24 @@ def test_a_claim_ends(tx: Broker, rx: Broker, clock: Clock, kind: Any) -> None:
     assert not tx.leases.claim("a", 60.0)
 
 
+def test_who_holds_a_claim_may_hold_on(tx: Broker, rx: Broker, clock: Clock) -> None:
+    """From any broker, for as long as it says so; nobody else gets it meanwhile."""
+    assert tx.leases.claim("a", 60.0, "ann")
+    for _ in range(3):
+        clock.forward(59)
+        assert not rx.leases.claim("a", 60.0, "bob") and not rx.leases.claim("a", 60.0)
+        assert rx.leases.claim("a", 60.0, "ann")
+    clock.forward(60)
+    assert rx.leases.claim("a", 60.0, "bob")
+    assert not tx.leases.claim("a", 60.0, "ann")
+
+
+def test_a_claim_is_given_back(tx: Broker, rx: Broker) -> None:
+    """By its holder, to whoever comes next."""
+    assert tx.leases.claim("a", 60.0, "ann") and tx.leases.claim("a", 0.0, "ann")
+    assert rx.leases.claim("a", 60.0, "bob")
+
+
 def test_claims_are_nobodys_leases(tx: Broker, rx: Broker) -> None:
     """Neither is seen, dropped or replaced through the other."""
     tx.leases.renew("a", {"a": "1"}, 60.0)

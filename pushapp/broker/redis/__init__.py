@@ -121,8 +121,8 @@ class RedisLeases:
     def release(self, holder: str) -> None:
         self.renew(holder, {}, 0)
 
-    def claim(self, key: str, ttl: float) -> bool:
-        (won,) = self._writes.run(CLAIM, key, ttl, random_name(16))
+    def claim(self, key: str, ttl: float, holder: str | None = None) -> bool:
+        (won,) = self._writes.run(CLAIM, key, ttl, holder or random_name(16))
         return bool(won)
 
 

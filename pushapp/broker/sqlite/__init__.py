@@ -161,15 +161,18 @@ class SqliteLeases:
     def release(self, holder: str) -> None:
         self.renew(holder, {}, 0)
 
-    def claim(self, key: str, ttl: float) -> bool:
+    def claim(self, key: str, ttl: float, holder: str | None = None) -> bool:
         def work(tx: Tx) -> bool:
             # A claim is a receipt of no publisher's: it is there once, and swept as those are.
             tx.execute(
-                "DELETE FROM receipt WHERE scope = '' AND key = ? AND expires <= ?", (key, tx.now)
+                "DELETE FROM receipt WHERE scope = '' AND key = ?"
+                " AND (expires <= ? OR fingerprint = ?)",  # NULL equals nothing
+                (key, tx.now, holder),
             )
             return (
                 tx.execute(
-                    "INSERT OR IGNORE INTO receipt VALUES ('', ?, '', '', ?)", (key, tx.now + ttl)
+                    "INSERT OR IGNORE INTO receipt VALUES ('', ?, ?, '', ?)",
+                    (key, holder or "", tx.now + ttl),
                 ).rowcount
                 > 0
             )
