@@ -10,7 +10,7 @@ import json
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from flask import Blueprint, Flask, Response, request
+from flask import Blueprint, Flask, Request, Response, request
 
 from .body import read_body
 from .broker.interface import ChannelInfo
@@ -98,7 +98,7 @@ def channels() -> Response:
     push = current_push()
     push.api_keys.require_look()
     prefix, after = request.args.get("prefix", ""), request.args.get("after", "")
-    found = push.broker.log.channels(prefix, after, _limit())
+    found = push.broker.log.channels(prefix, after, limit_of(request))
     return json_reply({"channels": [_info(info) for info in found]})
 
 
@@ -106,8 +106,9 @@ def channel(channel: str) -> Response:
     """Tell what there is of one channel."""
     push = current_push()
     push.api_keys.require_look()
-    _, info = push.broker.log.history(_name(channel), 0)
-    counted = {**_info(info), "subscribers": push.census.subscribers(channel)}
+    _, info = push.broker.log.history(channel_name(channel), 0)
+    there = push.broker.roster.members(channel, limit=0)
+    counted = {**_info(info), "online": there.count, "subscribers": there.connections}
     retained = b"null" if info.retained is None else array([info.retained])[1:-1]
     return raw_reply(dump(counted).encode()[:-1] + b',"retained":' + retained + b"}")
 
@@ -117,7 +118,7 @@ def history(channel: str) -> Response:
     push = current_push()
     push.api_keys.require_look()
     log = push.broker.log
-    messages, _ = log.history(_name(channel), _limit(), _before(push))
+    messages, _ = log.history(channel_name(channel), limit_of(request), _before(push))
     more = bool(messages) and bool(log.history(channel, 1, messages[0].n)[0])
     head = f'{{"channel":"{channel}","more":{json.dumps(more)},"messages":'
     return raw_reply(head.encode() + array(messages) + b"}")
@@ -138,7 +139,7 @@ def clear(channel: str) -> Response:
     """Delete what is kept of a channel."""
     push = current_push()
     push.api_keys.require_publish()
-    return json_reply({"deleted": push.broker.log.clear(_name(channel))})
+    return json_reply({"deleted": push.broker.log.clear(channel_name(channel))})
 
 
 def cancel(name: str) -> Response:
@@ -188,14 +189,24 @@ def _info(info: ChannelInfo) -> dict[str, object]:
     return {"channel": info.channel, "last": info.last, "kept": info.kept}
 
 
-def _name(channel: str) -> str:
+def channel_name(channel: str) -> str:
+    """Return the name in a path.
+
+    Raises:
+        InvalidInput: it is none.
+    """
     if not CHANNEL_PATTERN.fullmatch(channel):
         expected = "a name of 1 to 128 of A-Z a-z 0-9 _ . : @ | + ~ = -"
         raise InvalidInput("channel", channel, expected)
     return channel
 
 
-def _limit() -> int:
+def limit_of(request: Request) -> int:
+    """Return how many a request asks for.
+
+    Raises:
+        InvalidInput: it does not fit.
+    """
     text = request.args.get("limit", str(_LIMIT))
     if not re.fullmatch("[0-9]{1,4}", text) or not 1 <= int(text) <= MAX_LIMIT:
         raise InvalidInput("limit", text, f"a whole number from 1 to {MAX_LIMIT}")

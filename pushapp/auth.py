@@ -43,6 +43,8 @@ class Grant(NamedTuple):
 
     user: str | None
     seconds: float | None  # ask again after so long; None: it holds
+    member: str | None = None  # JSON text: what others may know of the user
+    observer: bool = False  # it looks on with an api key, and is no member
 
 
 class _Rule(NamedTuple):
@@ -128,7 +130,8 @@ class Gate:
                     continue
                 if user is None or channel not in (f"user:{user}", EVERYONE):
                     seconds.append(self._ask(channel, "subscribe"))
-        return Grant(user, min(seconds, default=None))
+        member = None if token is None else token.member_text()
+        return Grant(user, min(seconds, default=None), member, observer=key is not None)
 
     def app_user(self) -> str | None:
         """Return whose request it is by the app's word; None: nobody's, or it has not been asked

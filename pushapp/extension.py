@@ -13,19 +13,19 @@ from typing import Any
 
 from flask import Blueprint, Flask
 
-from . import api, metrics, pages, power, subscribe
+from . import api, metrics, pages, people, power, subscribe
 from .api_keys import ApiKeys
 from .auth import Gate
 from .background import spread
 from .broker.interface import Broker
 from .calls import Calls
-from .census import Census
 from .connection_ids import ConnectionIds
 from .cors import allow_pages
 from .errors import AtCapacity, SettingsError
 from .hub import Hub
 from .limits import Limits
 from .outlet import Lot
+from .presence import Presence
 from .problem import install
 from .running import Running
 from .settings import Settings, load
@@ -90,6 +90,7 @@ class Push(Calls):
         blueprint.before_request(count_request)
         subscribe.register(blueprint)
         api.register(blueprint)
+        people.register(blueprint)
         power.register(blueprint)
         pages.register(blueprint)
         blueprint.add_url_rule("/metrics", view_func=metrics.view)
@@ -130,8 +131,8 @@ class Push(Calls):
         return self.start().hub
 
     @property
-    def census(self) -> Census:
-        return self.start().census
+    def presence(self) -> Presence:
+        return self.start().presence
 
     @property
     def lot(self) -> Lot:

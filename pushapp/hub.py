@@ -119,11 +119,12 @@ class Hub:
         """Stop listening to ``channels``, or to all and for good; idempotent."""
         with self.lock:
             if channels is None:
-                channels = subscriber.channels
+                channels = subscriber.listens
                 subscriber.live = False
                 if subscriber in self._subscribers:
                     self._subscribers.remove(subscriber)
                     self.seats.leave(subscriber)
+                    subscriber.left()
                 self.wheel.cancel(subscriber)
             for channel in channels:
                 listeners = self._listeners.get(channel)
@@ -136,13 +137,13 @@ class Hub:
     def enter(self, subscriber: Subscriber, cursor: Cursor) -> bool:
         """Join and go live at once, for one that has read up to ``cursor`` of channels that are in
         the window; False: it has to join and read. Never waits."""
-        recents = self.window.look(subscriber.channels)
+        recents = self.window.look(listens := subscriber.listens)
         if recents is None or any(recent.since > cursor.n for recent in recents):
             return False
         if not self.go_live(subscriber, cursor):
             return False
         self._subscribers.add(subscriber)
-        for channel in subscriber.channels:
+        for channel in listens:
             self._listeners.setdefault(channel, set()).add(subscriber)
         return True
 

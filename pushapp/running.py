@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from flask import Flask
 
 from .broker import open_broker
-from .census import Census
 from .courier import HttpCourier
 from .departures import Departures
 from .endings import Endings
@@ -19,6 +18,7 @@ from .hub import Hub
 from .metered import MeteredLog
 from .orders import Orders
 from .outlet import Lot
+from .presence import Presence
 from .revocations import Revocations
 from .seats import Seats
 from .sketch import Still
@@ -45,7 +45,9 @@ class Running:
             self.broker.close()
             raise
         self.lot = Lot(self.hub.wheel, settings.buffer, settings.buffer_total, settings.heartbeat)
-        self.census = Census(self.hub, self.broker.leases)
+        self.presence = Presence(
+            self.broker.roster, settings.presence_grace, record=bool(settings.webhook_url)
+        )
         self.orders = Orders(self.broker, self.hub.stirred)
         self.revocations = Revocations(self.broker.leases, self.hub, push.tokens, self.orders)
         self.endings = Endings(self.hub, push.ids, self.orders)
@@ -54,6 +56,7 @@ class Running:
         self.context = Context(
             self.hub,
             self.lot,
+            self.presence,
             settings.heartbeat,
             Still(app, push.gate),
             self.departures,
@@ -67,9 +70,9 @@ class Running:
 
     def close(self) -> None:
         """Let go of it all."""
+        self.presence.close()
         if self.webhooks is not None:
             self.webhooks.close()
-        self.census.close()
         self.orders.close()
         self.hub.close()
         self.departures.close()

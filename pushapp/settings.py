@@ -69,6 +69,7 @@ class Settings:
     buffer: int = 1 << 20  # unsent bytes per subscriber; beyond it, it is cut off as slow
     buffer_total: int = 256 << 20  # unsent bytes per worker
     heartbeat: float = 25.0  # seconds; proxies cut silence after 30 to 60 s
+    presence_grace: float = 15.0  # seconds; one who comes back within them has not left
     park: bool = True  # off: waiting clients keep their greenlet
     webhook_url: str = ""  # who is told of connections and clients' publishes; empty: nobody
     webhook_secrets: tuple[str, ...] = ()  # that sign it; the receiver knows one of them
@@ -127,6 +128,7 @@ def load(environ: Mapping[str, object], *, embedded: bool = False) -> Settings:
         buffer=buffer,
         buffer_total=read.number("PUSH_BUFFER_TOTAL", 256 << 20, at_least=buffer),
         heartbeat=read.seconds("PUSH_HEARTBEAT", 25.0),
+        presence_grace=read.seconds("PUSH_PRESENCE_GRACE", 15.0),
         park=read.flag("PUSH_PARK", True),
         webhook_url=_webhook_url(read),
         webhook_secrets=_webhook_secrets(read),

@@ -7,6 +7,7 @@ ask whether it may, and let it wait the way it can. What does not: the waiting i
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from werkzeug.exceptions import HTTPException
 
 from .auth import Grant
 from .body import end_connection, read_body, refuse_body
+from .broker.roster import Entry
 from .credentials import identify
 from .current import current_push
 from .errors import InvalidInput, NoCredentials, PushError
@@ -33,7 +35,7 @@ from .transports import frames, poll
 from .transports.handshake import Refused, check_handshake
 from .transports.longpoll import LongPoll
 from .transports.params import MAX_FORM, Asked, asked
-from .transports.poll import first_answer
+from .transports.poll import Answer, first_answer
 from .transports.sse import HEADERS as SSE_HEADERS
 from .transports.sse import ChunkedSse, Sse
 from .transports.websocket import ENVELOPE, WebSocket
@@ -59,9 +61,10 @@ def poll_view() -> Response:
     wanted = _wanted(push)
     grant = push.gate.may_subscribe(wanted.channels)
     connection = push.connection_id(wanted.connection, grant.user)
-    reply = first_answer(push.broker.log, wanted, connection)
+    reply = first_answer(push.broker, wanted, connection)
     push.tally.answered("poll", reply.count, reply.lost)
-    return poll.response(reply, wanted)
+    _came_again(push, "poll", wanted, grant, connection, reply.interval)
+    return _answered(push, reply, wanted)
 
 
 def longpoll_view() -> Response:
@@ -70,22 +73,42 @@ def longpoll_view() -> Response:
     wanted = _wanted(push)
     grant = push.gate.may_subscribe(wanted.channels)
     connection = push.connection_id(wanted.connection, grant.user)
-    reply = first_answer(push.broker.log, wanted, connection)
+    reply = first_answer(push.broker, wanted, connection)
+    hold = wanted.hold if grant.seconds is None else min(wanted.hold, grant.seconds)
+    _came_again(push, "longpoll", wanted, grant, connection, hold)
     if wanted.cursor is None or request.method == "HEAD" or not poll.is_empty(reply):
         push.tally.answered("longpoll", reply.count, reply.lost)
-        return poll.response(reply, wanted)
+        return _answered(push, reply, wanted)
     push.check_room(grant.user, address := address_of(push))
     berth = _berth()
-    hold = wanted.hold if grant.seconds is None else min(wanted.hold, grant.seconds)
-    waiting = LongPoll(push.hub, push.lot, wanted, connection, parks=berth is not None)
+    parks = berth is not None
+    waiting = LongPoll(push.hub, push.lot, push.presence, wanted, connection, parks=parks)
     waiting.user, waiting.address = grant.user, address
     waiting.begin(hold)
     if waiting.answered is not None:
-        return poll.response(waiting.answered, wanted)
+        return _answered(push, waiting.answered, wanted)
     if berth is None:
         return poll.response(waiting.wait(hold), wanted)
     berth.waiting = waiting
     return Response(headers=poll.HEADERS)
+
+
+def _came_again(
+    push: Push, transport: str, wanted: Asked, grant: Grant, connection: str, seconds: float
+) -> None:
+    """Say that a poller is there, from its second request on: the first that brings its id. In
+    ``seconds`` it is due again."""
+    if connection == wanted.connection:
+        about = grant.user, grant.member, transport, time.time(), wanted.channels
+        entry = Entry(connection, *about, wanted.presence, grant.observer)
+        push.presence.polled(entry, seconds)
+
+
+def _answered(push: Push, reply: Answer, wanted: Asked) -> Response:
+    if wanted.presence and (wanted.cursor is None or reply.connection != wanted.connection):
+        reply.owed = wanted.channels  # a connection begins with who is there
+    poll.settle(reply, push.presence.roster)
+    return poll.response(reply, wanted)
 
 
 def sse_view() -> Response:

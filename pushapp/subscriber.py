@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from .broker.roster import presence_of
 from .errors import PushError
 from .message import Bundle, Cursor, Loss
 
@@ -18,18 +19,26 @@ class Subscriber:
     None of these methods may block or raise.
     """
 
-    __slots__ = ("address", "channels", "id", "live", "messages", "n", "slot", "user")
+    __slots__ = ("address", "channels", "id", "live", "messages", "n", "presence", "slot", "user")
     transport: ClassVar[str]
 
-    def __init__(self, channels: tuple[str, ...], connection_id: str = "") -> None:
+    def __init__(
+        self, channels: tuple[str, ...], connection_id: str = "", presence: bool = False
+    ) -> None:
         self.channels = channels
         self.id = connection_id
+        self.presence = presence  # it is told who comes and goes there
         self.live = False  # the hub hands out to it
         self.n = -1  # it has everything of its channels up to here, in the hub's epoch
         self.messages = 0  # that it was handed, and nobody has counted yet
         self.slot = -1  # the wheel's
         self.user: str | None = None  # by its token
         self.address: str | None = None  # what it counts for; see ``address.counted_address``
+
+    @property
+    def listens(self) -> tuple[str, ...]:
+        """All that the hub hands out to it: its channels, and what tells of their members."""
+        return listened(self.channels, self.presence)
 
     def deliver(self, bundle: Bundle) -> None:
         """Take what is new."""
@@ -57,3 +66,11 @@ class Subscriber:
 
     def abandon(self) -> None:
         """Let go of its socket at once."""
+
+    def left(self) -> None:
+        """It has left the hub for good."""
+
+
+def listened(channels: tuple[str, ...], presence: bool) -> tuple[str, ...]:
+    """Return ``channels``, and with ``presence`` those that tell of their members."""
+    return (*channels, *map(presence_of, channels)) if presence else channels

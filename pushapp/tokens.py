@@ -19,7 +19,7 @@ from typing import Any, TypeGuard
 
 from .errors import InvalidInput, NotAuthenticated, TokenExpired
 from .keyring import Keyring
-from .message import CHANNEL_PATTERN, EVERYONE
+from .message import CHANNEL_PATTERN, EVERYONE, dump
 from .settings import Settings
 
 LEEWAY = 5.0  # seconds that two clocks may differ
@@ -73,6 +73,10 @@ class Token:
         if channel.startswith("user:") or channel == EVERYONE:
             return False
         return any(matches(pattern, channel) for pattern in self.publish)
+
+    def member_text(self) -> str | None:
+        """Return ``member`` as JSON; all who say the same share one text."""
+        return None if self.member is None else intern(dump(self.member))
 
     def left(self, now: float) -> float:
         """Return how many seconds it still holds.
@@ -198,6 +202,10 @@ class Tokens:
         if self._audience not in (audience if isinstance(audience, list) else [audience]):
             if audience or self._audience:  # RFC 7519 section 4.1.3
                 raise NotAuthenticated("the token is for another audience (aud; PUSH_AUDIENCE)")
+        try:
+            dump(claims.get("member")).encode()
+        except ValueError:  # no browser could read Infinity, nor half of a surrogate pair
+            raise _wrong("member", "JSON") from None
         issued = claims.get("iat", 0)
         if not _is_time(issued):
             raise _wrong("iat", "Unix seconds")

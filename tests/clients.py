@@ -56,6 +56,8 @@ class Poll(Client):
         self.connection, self.cursor = answer["connection"], answer["cursor"]
         if not answer["recovered"] or self.recovered is None:
             self.recovered, self.lost = answer["recovered"], answer.get("lost", [])
+        for channel, told in answer.get("presence", {}).items():
+            self._file_event({"type": "presence", "channel": channel, **told})
         for channel, messages in answer.get("history", {}).items():
             self.events.append({"type": "history", "channel": channel, "messages": messages})
         for raw in _elements(self.reply.body, b'"messages":['):

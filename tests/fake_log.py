@@ -96,6 +96,13 @@ class FakeFollower:
         self._woken.set()
 
 
+class FakeRoster:
+    """A roster that believes everything and keeps nothing."""
+
+    def sync(self, worker: str, came: object, gone: object, **options: object) -> bool:
+        return True
+
+
 class FakeBroker:
     """A broker with nothing but a log."""
 

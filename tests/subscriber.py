@@ -34,6 +34,42 @@ class Refused(Exception):
         return detail
 
 
+class Roll:
+    """Who is in a channel, kept by the rule of docs/protocol.md."""
+
+    def __init__(self) -> None:
+        self.version = -1
+        self.count = 0
+        self.members: dict[str, Json] = {}  # by name
+        self.changes: list[str] = []  # what was told, in order: "join 42", "occupied"
+
+    def take(self, told: Json) -> None:
+        """Take a list, or changes that are newer than what is known."""
+        version = int(told["version"].rpartition(".")[2])
+        if "members" in told:
+            self.members = {name_of(member): member for member in told["members"]}
+        elif version <= self.version:
+            return
+        self.version, self.count = version, told["count"]
+        for change in told["changes"]:
+            if change["event"] == "join":
+                member = {n: v for n, v in change.items() if n != "event"}
+                self.members[name_of(change)] = member
+            elif change["event"] == "leave":
+                self.members.pop(name_of(change), None)
+            self.changes.append(" ".join(filter(None, (change["event"], name_of(change)))))
+
+    @property
+    def names(self) -> set[str]:
+        return set(self.members)
+
+
+def name_of(member: Json) -> str:
+    """Return a member's name: a user's id, or an anonymous one's."""
+    name: str = member.get("user") or member.get("anonymous", "")
+    return name
+
+
 class Client:
     """One subscriber."""
 
@@ -53,13 +89,15 @@ class Client:
         self.port, self.channels = port, list(channels)
         self.headers, self.params, self.first = dict(headers or {}), params, first
         self.cursor: Any = cursor  # a list stands for several; the server hands out one
-        self.connection: str | None = None
+        given = params.get("connection")
+        self.connection: str | None = None if given is None else str(given)
         self.recovered: bool | None = None
         self.lost: list[Json] = []
         self.events: list[Json] = []  # everything that came, in order; messages have no "type"
         self.raw: list[bytes] = []  # the messages' own bytes
         self.local_ports: list[int] = []
         self._inbox: list[Json] = []
+        self.there: dict[str, Roll] = {}  # channel → who is there, as far as it was told
         self.wire = self._dial()
 
     def open(self) -> None:
@@ -102,6 +140,14 @@ class Client:
             self._read()
         taken, self._inbox = self._inbox[:count], self._inbox[count:]
         return taken
+
+    def wait_for_change(self, channel: str, change: str) -> None:
+        """Wait until this has been told of ``channel``."""
+        deadline = time.monotonic() + TIMEOUT
+        while channel not in self.there or change not in self.there[channel].changes:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not {change}: {self.events[-9:]}")
+            self._read()
 
     def data(self, count: int = 1) -> list[Any]:
         """Wait for that many messages and return their data."""
@@ -149,6 +195,16 @@ class Client:
             self.recovered, self.lost = event["recovered"], event.get("lost", [])
         if event["type"] in ("live", "heartbeat"):
             self.cursor = event["cursor"]
+        if event["type"] == "presence":
+            self.there.setdefault(event["channel"], Roll()).take(event)
+
+    def wait_there(self, channel: str, *names: str) -> None:
+        """Wait until these are the members of ``channel``, and no others."""
+        deadline = time.monotonic() + TIMEOUT
+        while channel not in self.there or self.there[channel].names != set(names):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not {names}: {self.events[-9:]}")
+            self._read()
 
     def close(self) -> None:
         """Leave; idempotent."""

@@ -275,6 +275,7 @@ def test_a_channel_that_never_was_is_empty(client: FlaskClient) -> None:
         "channel": "a:1",
         "last": None,
         "kept": 0,
+        "online": 0,
         "subscribers": 0,
         "retained": None,
     }

@@ -263,7 +263,7 @@ def test_an_api_key_that_looks_reads_everything(asking: Asking, gate: Gate) -> N
     """One that only publishes is known, and refused."""
     for key in (BOTH, READ):
         with asking(Authorization=bearer(key)):
-            assert gate.may_subscribe(["orders:7", "user:42"]) == Grant(None, None)
+            assert gate.may_subscribe(["orders:7", "user:42"]) == Grant(None, None, observer=True)
     with asking(Authorization=bearer(PUBLISH)), pytest.raises(NotAllowed):
         gate.may_subscribe(["orders:7"])
     with asking(Authorization="Bearer wrong"), pytest.raises(NotAuthenticated):

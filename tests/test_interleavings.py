@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import pytest
 
@@ -19,13 +20,14 @@ from pushapp.departures import Departures
 from pushapp.hub import Hub, Subscriber
 from pushapp.message import Bundle, Cursor, Loss
 from pushapp.outlet import Lot
+from pushapp.presence import Presence
 from pushapp.transports.longpoll import LongPoll
 from pushapp.transports.params import Asked
 from pushapp.transports.sse import Sse
 from pushapp.transports.stream import Context
 from pushapp.waiter import Waiter
 
-from .fake_log import FakeBroker, FakeFollower, FakeLog
+from .fake_log import FakeBroker, FakeFollower, FakeLog, FakeRoster
 from .server import until
 from .wire import TIMEOUT
 
@@ -83,10 +85,19 @@ def once(log: FakeLog, do: Callable[[], None]) -> Callable[[], None]:
     return done
 
 
+def presence() -> Presence:
+    """Return one that has nobody to tell, and whose loop has ended."""
+    nobody: Any = FakeRoster()
+    idle = Presence(nobody, 15.0)
+    idle.close()
+    return idle
+
+
 def long_poll(hub: Hub, cursor: Cursor) -> list[str]:
     """Return the ids in the answer of a long poll from ``cursor``."""
     lot = Lot(hub.wheel, 1 << 20, 1 << 24, heartbeat=25)
-    subscriber = LongPoll(hub, lot, Asked((CHANNEL,), cursor), "c1", parks=False)
+    asked = Asked((CHANNEL,), cursor)
+    subscriber = LongPoll(hub, lot, presence(), asked, "c1", parks=False)
     subscriber.begin(HOLD)
     assert isinstance(hub.log, HeldLog)
     hub.log.follower.may_hand_out.set()
@@ -97,7 +108,8 @@ def long_poll(hub: Hub, cursor: Cursor) -> list[str]:
 def stream(hub: Hub, cursor: Cursor, marker: Callable[[], str]) -> list[str]:
     """Return the ids that a stream from ``cursor`` sends, up to that of a marker."""
     lot = Lot(hub.wheel, 1 << 20, 1 << 24, heartbeat=25)
-    context = Context(hub, lot, 25, lambda *_: Grant(None, None), Departures(hub.tally))
+    departures = Departures(hub.tally)
+    context = Context(hub, lot, presence(), 25, lambda *_: Grant(None, None), departures)
     asked = Asked((CHANNEL,), cursor)
     sse = Sse(context, asked, "c1", Grant(None, None), {})
     waiter = Waiter(lot, sse)

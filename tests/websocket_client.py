@@ -62,6 +62,8 @@ class WebSocket(Client):
             self._file_event(event)
             if event["type"] == "reply" and "cursor" in event:
                 self.cursor = event["cursor"]
+            if event["type"] == "presence" and "members" not in event:
+                self.cursor = event["version"]
         elif opcode == CLOSE:
             self.code = struct.unpack("!H", payload[:2])[0] if payload else 1005
             self.reason = payload[2:].decode()

@@ -18,6 +18,8 @@ from ..message import Bundle, Cursor, Loss, dump
 from ..outlet import Outlet
 from ..parking import ParkedSocket
 from ..problem import as_dict, reason_of
+from ..subscriber import listened
+from . import members
 from . import op as op_fields
 from .params import Asked, channels
 from .stream import Context, Stream, recovery
@@ -67,7 +69,8 @@ class Conversation(Stream):
 
     def deliver(self, bundle: Bundle) -> None:
         if self._narrowed:
-            wanted = [m for m in bundle.messages if m.channel in self.channels]
+            listens = self.listens
+            wanted = [m for m in bundle.messages if m.channel in listens]
             if not wanted:
                 return
             bundle = Bundle(wanted)
@@ -156,6 +159,7 @@ class Conversation(Stream):
             "subscribe": self._subscribe,
             "unsubscribe": self._unsubscribe,
             "publish": self._publish,
+            "presence": self._presence,
             "refresh": self._refresh,
             "ping": self._ping,
         }
@@ -174,6 +178,8 @@ class Conversation(Stream):
         self._reply(ref, '"ok":true')
         if unknown is not None:
             self.go_on(self._take_asked())
+        else:
+            self.context.presence.came(self)  # the token may say something else of them
 
     def _ping(self, op: dict[str, Any], ref: object) -> None:
         op_fields.only(op)
@@ -183,6 +189,14 @@ class Conversation(Stream):
         answer = self._ops.publish(self._sketch, op)
         self._reply(ref, f'"ok":true,{dump(answer)[1:-1]}')
 
+    def _presence(self, op: dict[str, Any], ref: object) -> None:
+        channel, after = op_fields.channel(op), op_fields.after(op)
+        op_fields.only(op)
+        if channel not in self.channels:
+            self._ops.may_subscribe(self._sketch, (channel,))
+        found = self.context.presence.roster.members(channel, after, members.PAGE)
+        self._reply(ref, f'"ok":true,"channel":"{channel}",{members.list_fields(found)}')
+
     def _unsubscribe(self, op: dict[str, Any], ref: object) -> None:
         leaving = op_fields.names(op)
         op_fields.only(op)
@@ -191,8 +205,9 @@ class Conversation(Stream):
             raise NotFound(f"channels: {unknown[0]} is not subscribed here")
         hub = self.context.hub
         with hub.lock:
-            hub.leave(self, leaving)
+            hub.leave(self, listened(leaving, self.presence))
             self.channels = tuple(name for name in self.channels if name not in leaving)
+            self.context.presence.came(self)
             self._narrowed = True
             self._reply(ref, '"ok":true', str(hub.position_of(self)))
 
@@ -220,9 +235,11 @@ class Conversation(Stream):
             position = hub.position_of(self)
             self.live = self._narrowed = False
             self.channels = (*self.channels, *added)  # so that whoever ends it leaves these, too
-        hub.join(self, added)
+        hub.join(self, listened(added, self.presence))
+        self.context.presence.came(self)
         if cursor is None and limit:
             self.send_history(added, limit)
+        told = self.send_members(added) if self.presence else None
         lost: list[Loss] = []
         if cursor is not None and added:
             _, lost = self.read_on(added, cursor, lambda *_: True, upto=position.n)
@@ -238,4 +255,4 @@ class Conversation(Stream):
             self._reply(ref, f'"ok":true,{recovery([*lost, *more])}', str(cursor))
             return True
 
-        self.read_on(self.channels, position, reached)
+        self.read_on(self.listens, position, reached, told=told)

@@ -9,15 +9,27 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
+from ..background import spawn
 from ..errors import LogUnavailable, PushError
 from ..handover import Connection, Head
 from ..hub import Hub, Subscriber
 from ..message import Bundle, Cursor, Loss
 from ..outlet import Lot
 from ..parking import ParkedSocket
+from ..presence import Presence
 from ..problem import problem, reason_of
 from .params import Asked
-from .poll import HEADERS, Answer, answer, etag, is_empty, json_array, unchanged
+from .poll import (
+    HEADERS,
+    Answer,
+    add_presence,
+    answer,
+    etag,
+    is_empty,
+    json_array,
+    settle,
+    unchanged,
+)
 
 _ROUNDS = 100  # reads until the hub must have been reached; each is a lost race with a publisher
 
@@ -34,16 +46,24 @@ class LongPoll(Subscriber):
         "_lot",
         "_refusal",
         "_socket",
+        "_who",
         "answered",
         "hub",
     )
     transport = "longpoll"
 
     def __init__(
-        self, hub: Hub, lot: Lot, asked: Asked, connection_id: str, *, parks: bool
+        self,
+        hub: Hub,
+        lot: Lot,
+        who: Presence,
+        asked: Asked,
+        connection_id: str,
+        *,
+        parks: bool,
     ) -> None:
-        super().__init__(asked.channels, connection_id)
-        self.hub, self._lot = hub, lot
+        super().__init__(asked.channels, connection_id, asked.presence)
+        self.hub, self._lot, self._who = hub, lot, who
         self._asked = asked
         self._arrived = None if parks else threading.Event()
         self.answered: Answer | None = None
@@ -60,11 +80,14 @@ class LongPoll(Subscriber):
             LogUnavailable: the log does not answer.
         """
         log = self.hub.log
-        self.hub.join(self, self.channels)
+        listens = self.listens
+        self.hub.join(self, listens)
         try:
             for _ in range(_ROUNDS):
-                page = log.read(self.channels, self._asked.cursor)
+                page = log.read(listens, self._asked.cursor)
                 reply = answer(page, self.id)
+                if self.presence:
+                    add_presence(reply, page.messages)
                 with self.hub.lock:
                     if not is_empty(reply) or self.hub.draining:
                         self._finish(reply)
@@ -84,10 +107,16 @@ class LongPoll(Subscriber):
     def deliver(self, bundle: Bundle) -> None:
         cursor = Cursor(bundle.messages[-1].epoch, bundle.last)
         body, count = bundle.encoded(json_array), len(bundle.messages)
-        self._finish(Answer(self.id, cursor, body, count, interval=1.0))
+        reply = Answer(self.id, cursor, body, count, interval=1.0)
+        if self.presence:
+            add_presence(reply, bundle.messages)
+        self._finish(reply)
 
     def tell(self, cursor: Cursor, lost: Sequence[Loss]) -> None:
-        self._finish(Answer(self.id, cursor, lost=lost))
+        reply = Answer(self.id, cursor, lost=lost)
+        if self.presence:
+            add_presence(reply, ())
+        self._finish(reply)
 
     def on_due(self) -> float | None:
         self._finish(Answer(self.id, self.hub.position_of(self)))
@@ -111,10 +140,15 @@ class LongPoll(Subscriber):
         if self._socket is not None:
             self._socket.close()
 
+    def left(self) -> None:
+        self._who.seen(self.id, 0.0)  # its next request is due
+
     # -- answering -----------------------------------------------------------------------------
 
     def _finish(self, reply: Answer) -> None:
         if self.answered is None:
+            if self.presence and self.id != self._asked.connection:
+                reply.owed = self.channels  # a connection begins with who is there
             self.answered = reply
             self.hub.tally.answered(self.transport, reply.count, reply.lost)
             self.hub.leave(self)
@@ -127,6 +161,9 @@ class LongPoll(Subscriber):
         parked, head, connection = self._socket, self._head, self._connection
         if parked is None or head is None or connection is None or self.answered is None:
             return
+        if self.answered.owed and self._refusal is None:
+            spawn(self._settle, self.answered)  # it may have to wait for the log
+            return
         if self.hub.draining or not connection.keeps:
             head = Head(head.status, head.fields, head.http11, keep=False)
         data = self._rendered(self.answered, head)
@@ -136,6 +173,15 @@ class LongPoll(Subscriber):
             parked.hand_over(data, lambda fd: connection.give_back(fd, early))
         else:
             parked.finish(data)
+
+    def _settle(self, reply: Answer) -> None:
+        try:
+            settle(reply, self._who.roster)
+        except LogUnavailable:  # it has missed nothing yet, and asks again
+            assert self._asked.cursor is not None  # else it would not wait
+            self.answered = Answer(self.id, self._asked.cursor)
+        with self.hub.lock:
+            self._write()
 
     def _rendered(self, reply: Answer, head: Head) -> bytes:
         if self._refusal is not None:
@@ -161,8 +207,9 @@ class LongPoll(Subscriber):
                 self.on_due()
             if self._refusal is not None:
                 raise self._refusal
-            assert self.answered is not None  # on_due has answered
-            return self.answered
+        assert self.answered is not None  # on_due has answered
+        settle(self.answered, self._who.roster)
+        return self.answered
 
     # -- parking -------------------------------------------------------------------------------
 

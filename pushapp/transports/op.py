@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import InvalidInput
-from ..message import Cursor
+from ..message import CHANNEL_PATTERN, Cursor
 from ..publish import load_json
 from .params import MAX_HISTORY, channels
 
@@ -46,6 +46,30 @@ def names(op: dict[str, Any]) -> tuple[str, ...]:
     if not isinstance(given, list) or not all(isinstance(name, str) for name in given):
         raise InvalidInput("channels", given, "a list of 1 to 100 names")
     return channels(given)
+
+
+def channel(op: dict[str, Any]) -> str:
+    """Take the one channel.
+
+    Raises:
+        InvalidInput: it does not fit.
+    """
+    name = op.pop("channel", None)
+    if not isinstance(name, str) or not CHANNEL_PATTERN.fullmatch(name):
+        raise InvalidInput("channel", name, "the name of a channel")
+    return name
+
+
+def after(op: dict[str, Any]) -> str:
+    """Take the place in a list after which to go on; empty: from its beginning.
+
+    Raises:
+        InvalidInput: it does not fit.
+    """
+    key = op.pop("after", "")
+    if not isinstance(key, str):
+        raise InvalidInput("after", key, "what a list had as next")
+    return key
 
 
 def cursor(op: dict[str, Any]) -> Cursor | None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from sys import intern
 
 from flask import Request
 from werkzeug.datastructures import MultiDict
 
 from ..errors import InvalidInput
 from ..message import CHANNEL_PATTERN, Cursor
+from ..subscriber import listened
 
 MAX_CHANNELS = 100
 MAX_HISTORY = 1000  # messages of each channel
@@ -34,8 +36,14 @@ class Asked:
     history: int = 0  # messages of each channel, where there is no cursor
     hold: float = HOLD  # seconds
     connection: str | None = None
+    presence: bool = False  # who comes and goes is to be told
     etags: frozenset[str] = frozenset()  # of If-None-Match; "*" stands for any
     conditional: bool = False  # the cursor came as If-None-Match: 304 when there is nothing new
+
+    @property
+    def listens(self) -> tuple[str, ...]:
+        """The channels, and with presence those that tell of their members."""
+        return listened(self.channels, self.presence)
 
 
 def asked(request: Request, values: MultiDict[str, str], *, stream: bool, least: int = 1) -> Asked:
@@ -61,14 +69,16 @@ def asked(request: Request, values: MultiDict[str, str], *, stream: bool, least:
             ours = [etag for etag in etags if _is_cursor(etag)]
             cursor = oldest(ours, "If-None-Match")
             conditional = cursor is not None or "*" in etags
-    if values.get("presence", "0") not in ("0", ""):
-        raise InvalidInput("presence", values["presence"], "0: this version has no presence yet")
+    presence = values.get("presence", "")
+    if presence not in ("", "0", "1"):
+        raise InvalidInput("presence", presence, "1 or 0")
     return Asked(
         channels=channels(values.getlist("channels"), least),
         cursor=cursor,
         history=_whole(values.get("history", ""), "history", 0, MAX_HISTORY),
         hold=_hold(values.get("timeout", "")),
         connection=values.get("connection") or None,
+        presence=presence == "1",
         etags=etags,
         conditional=conditional,
     )
@@ -86,7 +96,7 @@ def channels(given: Iterable[str], least: int = 1) -> tuple[str, ...]:
             raise InvalidInput("channels", name, _CHANNEL)
     if not least <= len(names) <= MAX_CHANNELS:
         raise InvalidInput("channels", f"{len(names)} names", f"{least} to {MAX_CHANNELS} names")
-    return tuple(names)
+    return tuple(map(intern, names))  # many clients, few channels
 
 
 def oldest(cursors: Iterable[str], field: str) -> Cursor | None:

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 
 from flask import Response
 
-from ..broker.interface import PAGE_BYTES, Log, Page
+from ..broker.interface import PAGE_BYTES, Broker, Log, Page
+from ..broker.roster import Roster, is_internal
 from ..message import Bundle, Cursor, Loss, Message, bodies, dump
+from . import members
 from .params import Asked
 
 QUIET = 3.0  # seconds between polls where nothing is known of the channels
@@ -39,6 +41,8 @@ class Answer:
     count: int = 0  # of the messages
     lost: Sequence[Loss] = ()
     history: dict[str, list[Message]] = field(default_factory=dict)
+    presence: dict[str, str] = field(default_factory=dict)  # channel → JSON object
+    owed: Sequence[str] = ()  # channels whose members have to be told, and read first
     more: bool = False
     interval: float = QUIET  # seconds
     reconnect: float | None = None  # seconds
@@ -61,12 +65,15 @@ class Answer:
         if self.history:
             pairs = (f'"{name}":'.encode() + array(kept) for name, kept in self.history.items())
             past = b',"history":{' + b",".join(pairs) + b"}"
+        if self.presence:
+            told = ",".join(f'"{name}":{what}' for name, what in self.presence.items())
+            past += f',"presence":{{{told}}}'.encode()
         return head.encode() + self.messages + past + tail.encode() + b"}"
 
 
 def json_array(pairs: Sequence[tuple[Message, bytes]]) -> bytes:
-    """Encode a bundle as a JSON array."""
-    return b"[" + b",".join([body for _, body in pairs]) + b"]"
+    """Encode a bundle's messages as a JSON array; changes of presence stand elsewhere."""
+    return b"[" + b",".join([body for m, body in pairs if not is_internal(m.channel)]) + b"]"
 
 
 def array(messages: Sequence[Message]) -> bytes:
@@ -85,6 +92,24 @@ def answer(page: Page, connection: str) -> Answer:
         more=page.more,
         interval=interval(page),
     )
+
+
+def add_presence(reply: Answer, messages: Sequence[Message]) -> None:
+    """Put the changes among ``messages`` into ``reply``; what was lost of them is no loss of the
+    client's, because lists in their place heal it (``settle``)."""
+    reply.presence = members.changes(messages)
+    reply.owed = (*members.begin_anew(messages), *members.lost_lists(reply.lost))
+    reply.lost = members.lost_messages(reply.lost)
+
+
+def settle(reply: Answer, roster: Roster) -> None:
+    """Put the lists into ``reply`` that it owes.
+
+    Raises:
+        LogUnavailable: nobody can say.
+    """
+    reply.presence |= members.lists(roster, reply.owed)
+    reply.owed = ()
 
 
 def interval(page: Page) -> float:
@@ -110,17 +135,21 @@ def history(log: Log, channels: Sequence[str], limit: int) -> dict[str, list[Mes
     return found
 
 
-def first_answer(log: Log, asked: Asked, connection: str) -> Answer:
+def first_answer(broker: Broker, asked: Asked, connection: str) -> Answer:
     """Return what there is now for ``asked``."""
-    reply = answer(log.read(asked.channels, asked.cursor), connection)
+    page = broker.log.read(asked.listens, asked.cursor)
+    reply = answer(page, connection)
+    if asked.presence:
+        add_presence(reply, page.messages)
     if asked.cursor is None and asked.history:
-        reply.history = history(log, asked.channels, asked.history)
+        reply.history = history(broker.log, asked.channels, asked.history)
     return reply
 
 
 def is_empty(reply: Answer) -> bool:
     """Tell whether ``reply`` has nothing new."""
-    return reply.messages == b"[]" and not reply.lost and not reply.history
+    told = reply.lost or reply.history or reply.presence or reply.owed
+    return reply.messages == b"[]" and not told
 
 
 def unchanged(reply: Answer, asked: Asked) -> bool:

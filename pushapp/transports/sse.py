@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ..background import spawn
+from ..broker.roster import is_internal
 from ..handover import Connection, Head
 from ..message import Bundle, Message
 from ..parking import ParkedSocket
 from ..waiter import Waiter
+from .members import fields
 from .params import Asked
 from .poll import HEADERS as POLL_HEADERS
 from .stream import Stream
@@ -26,8 +28,16 @@ HEADERS = POLL_HEADERS | {
 
 
 def events(pairs: Sequence[tuple[Message, bytes]]) -> bytes:
-    """Encode messages as unnamed events; the id is the cursor."""
-    return b"".join([b"id: %b\ndata: %b\n\n" % (m.id.encode(), body) for m, body in pairs])
+    """Encode messages as unnamed events, changes of presence as named ones; the id is the
+    cursor."""
+    return b"".join([_event(m, body) for m, body in pairs])
+
+
+def _event(message: Message, body: bytes) -> bytes:
+    kind = b""
+    if is_internal(message.channel):
+        kind, body = b"event: presence\n", f"{{{fields(message)}}}".encode()
+    return b"%bid: %b\ndata: %b\n\n" % (kind, message.id.encode(), body)
 
 
 def chunk(data: bytes) -> bytes:
@@ -36,7 +46,7 @@ def chunk(data: bytes) -> bytes:
 
 
 def chunked_events(pairs: Sequence[tuple[Message, bytes]]) -> bytes:
-    """Encode messages as one chunk of unnamed events."""
+    """Encode messages as one chunk of events."""
     return chunk(events(pairs))
 
 

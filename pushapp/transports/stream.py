@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import logging
 import math
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..auth import Grant
 from ..background import spawn
+from ..broker.roster import Entry, Members
 from ..departures import Departures, why
 from ..errors import LogUnavailable, NotAuthenticated, PushError, Unavailable
 from ..hub import Hub, Subscriber
 from ..limits import Limits
 from ..message import Bundle, Cursor, Loss, dump
 from ..outlet import Lot, Outlet
+from ..presence import Presence
 from ..problem import as_dict, close_code
 from ..quota import Quota
+from . import members
 from .params import Asked
 from .poll import array, history
 
@@ -30,6 +34,7 @@ STALL = 30.0  # seconds for one page, after which a client that reads its backlo
 _BACKLOG_BYTES = 256 * 1024
 _ROUNDS = 1000  # reads until the hub must have been reached; each is a page, or a lost race
 SLOW = 4008  # close code
+_SOON = 3.0  # seconds within which those come back that could not be told who is there
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +45,7 @@ class Context:
 
     hub: Hub
     lot: Lot
+    presence: Presence
     heartbeat: float  # seconds
     may_still: Callable[[Mapping[str, object], Sequence[str]], Grant]
     departures: Departures
@@ -54,7 +60,10 @@ class Context:
 class Stream(Subscriber):
     """A client that gets messages one after the other until it leaves."""
 
-    __slots__ = ("_ask_at", "_sketch", "context", "outlet", "reason", "since")
+    __slots__ = (
+        *("_ask_at", "_member", "_observer", "_sketch"),
+        *("context", "outlet", "reason", "since"),
+    )
 
     def __init__(
         self,
@@ -64,14 +73,26 @@ class Stream(Subscriber):
         grant: Grant | None,
         sketch: Mapping[str, object],
     ) -> None:
-        super().__init__(asked.channels, connection_id)
+        super().__init__(asked.channels, connection_id, asked.presence)
         self.context = context
         self.outlet: Outlet | None = None
         self.since = time.time()
         self.reason = ""  # why it has ended
         self._sketch = sketch  # of the request, to ask again whether it still may
-        self.user = None if grant is None else grant.user
-        self._ask_at = math.inf if grant is None else _later(grant)
+        self._ask_at = math.inf
+        self._member: str | None = None
+        self._observer = False
+        if grant is not None:
+            self._ask_at = _later(grant)
+            self._is_whose(grant)
+
+    def _is_whose(self, grant: Grant) -> None:
+        self.user, self._member, self._observer = grant.user, grant.member, grant.observer
+
+    def entry(self) -> Entry:
+        """See ``presence.Stream``."""
+        about = self.user, self._member, self.transport, self.since, self.channels
+        return Entry(self.id, *about, self.presence, self._observer)
 
     # -- framing, which each transport has its own of ---------------------------------------------
 
@@ -109,13 +130,18 @@ class Stream(Subscriber):
     def go_on(self, asked: Asked) -> None:
         """Hand out what follows the welcome, then go live. As ``begin``."""
         try:
-            self.context.hub.join(self, self.channels)
-            cursor = asked.cursor
-            if cursor is None and asked.history:
+            listens = self.listens
+            self.context.hub.join(self, listens)
+            self.context.presence.came(self)
+            cursor, told = asked.cursor, None
+            if cursor is None and (asked.history or asked.presence):
                 cursor = self.context.hub.log.read((), None).cursor  # first: "now" is before it
-                self.send_history(self.channels, asked.history)
-            _, lost = self.read_on(self.channels, cursor, self._live)
-            if cursor is not None and not lost:
+                if asked.history:
+                    self.send_history(self.channels, asked.history)
+            if asked.presence:
+                told = self.send_members(self.channels)
+            _, lost = self.read_on(listens, cursor, self._live, told=told)
+            if asked.cursor is not None and not lost:
                 self.context.hub.tally.recovered(self.transport)
         except PushError as error:
             self.fail(error)
@@ -134,17 +160,34 @@ class Stream(Subscriber):
                 self.too_slow()
                 return
 
+    def send_members(self, channels: Sequence[str]) -> Cursor | None:
+        """Send who is in ``channels``; return as of when, at the least."""
+        outlet, told = self.outlet, None
+        for name in channels:
+            found = self.context.presence.roster.members(name, limit=members.PAGE)
+            told = told or found.version
+            self.write(self._list(name, found))
+            if outlet is None or not outlet.wait_drained(STALL):
+                self.too_slow()
+                break
+        return told
+
+    def _list(self, channel: str, found: Members) -> bytes:
+        return self.named("presence", f'"channel":"{channel}",{members.list_fields(found)}')
+
     def read_on(
         self,
         channels: Sequence[str],
         cursor: Cursor | None,
         reached: Callable[[Cursor, list[Loss]], bool],
         upto: int | None = None,
+        told: Cursor | None = None,
     ) -> tuple[Cursor, list[Loss]]:
         """Send what ``channels`` have from ``cursor`` on, page by page as the socket drains.
 
         ``reached(cursor, lost)`` is asked under the hub's lock where everything has been read;
-        False reads on. Returns where that was and what is missing.
+        False reads on. Lists of members as of ``told`` have been sent. Returns where that was and
+        what is missing.
 
         Raises:
             LogUnavailable: the log does not answer, or the hub cannot be reached.
@@ -153,14 +196,15 @@ class Stream(Subscriber):
         lost: list[Loss] = []
         for _ in range(_ROUNDS):
             page = context.hub.log.read(channels, cursor, upto=upto, max_bytes=context.page_bytes)
-            lost += page.lost
+            lost += members.lost_messages(page.lost)  # a list heals what is lost of presence
+            news = members.since(page.messages, told)
             if outlet is None or outlet.closed:
                 context.hub.leave(self)  # it went before or while it joined
                 return page.cursor, lost
             with context.hub.lock:
-                if page.messages:
-                    self.messages += len(page.messages)
-                    self.write(self.bundle(Bundle(page.messages)))
+                if news:
+                    self.messages += len(news)
+                    self.write(self.bundle(Bundle(news)))
                 cursor = page.cursor
                 if not page.more and reached(cursor, lost):
                     return cursor, lost
@@ -186,11 +230,18 @@ class Stream(Subscriber):
     def deliver(self, bundle: Bundle) -> None:
         self.messages += len(bundle.messages)
         self.write(self.bundle(bundle))
+        if self.presence:
+            self._list_again(members.begin_anew(bundle.messages))
 
     def tell(self, cursor: Cursor, lost: Sequence[Loss]) -> None:
+        lists, lost = members.lost_lists(lost), members.lost_messages(lost)
         if lost:
             self.context.hub.tally.lost(self.transport, lost)
         self.write(self.named("live", recovery(lost), str(cursor)))
+        self._list_again(lists)
+
+    def left(self) -> None:
+        self.context.presence.left(self)
 
     def on_due(self) -> float | None:
         now = time.monotonic()
@@ -277,7 +328,29 @@ class Stream(Subscriber):
         """
         self.context.hub.name(self, grant.user)
         self._sketch, self._ask_at = sketch, math.inf
+        self._is_whose(grant)
         self.ask_by(grant)
+
+    def _list_again(self, channels: Sequence[str]) -> None:
+        if channels:
+            spawn(self._send_lists, channels)  # they have to be read
+
+    def _send_lists(self, channels: Sequence[str]) -> None:
+        """Send who is in ``channels``, between the changes before and after."""
+        hub, roster = self.context.hub, self.context.presence.roster
+        left = list(channels)
+        try:
+            for _ in range(_ROUNDS):
+                found = roster.members(left[-1], limit=members.PAGE)
+                with hub.lock:
+                    if self.n <= found.version.n or not self.live:
+                        self.write(self._list(left.pop(), found))
+                if not left:
+                    return
+        except LogUnavailable as error:
+            log.debug("connection %s comes back for its lists: %s", self.id, error)
+        with hub.lock:
+            self.drain(random.uniform(0, _SOON))
 
     def _ask_again(self) -> None:
         sketch = self._sketch

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+from ..broker.roster import is_internal
 from ..errors import Flood
 from ..handover import Connection, Head
 from ..message import Bundle, Message
@@ -20,6 +21,7 @@ from ..waiter import Waiter
 from . import frames
 from .conversation import Conversation
 from .frames import FrameReader, Opcode
+from .members import frame
 
 ENVELOPE = 4096  # bytes a frame may have beside its data
 _READ = 65536
@@ -28,8 +30,10 @@ log = logging.getLogger(__name__)
 
 
 def text_frames(pairs: Sequence[tuple[Message, bytes]]) -> bytes:
-    """Encode messages as text frames."""
-    return b"".join([frames.text(body) for _, body in pairs])
+    """Encode messages as text frames, and changes of presence."""
+    return b"".join(
+        [frames.text(frame(m) if is_internal(m.channel) else body) for m, body in pairs]
+    )
 
 
 class WebSocket(Conversation):

@@ -1,0 +1,72 @@
+"""Looking at who is there: a channel's members, a user, connections.
+
+What belongs here: these routes. What does not: who is there (``presence``), ending any of it
+(``power``).
+"""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, request
+
+from .api import channel_name, limit_of
+from .broker.roster import Connection
+from .credentials import identify
+from .current import current_push
+from .errors import InvalidInput
+from .reply import json_reply, raw_reply
+from .tokens import is_user
+from .transports.members import list_fields
+
+
+def register(blueprint: Blueprint) -> None:
+    """Put the routes under the prefix."""
+    blueprint.add_url_rule("/channels/<channel>/presence", view_func=presence)
+    blueprint.add_url_rule("/users/<name>", view_func=user)
+    blueprint.add_url_rule("/connections", view_func=connections)
+
+
+def presence(channel: str) -> Response:
+    """Tell who is in a channel, to whoever may subscribe to it."""
+    push = current_push()
+    name, limit = channel_name(channel), limit_of(request)
+    identify(push)
+    push.gate.may_subscribe((name,))
+    found = push.broker.roster.members(name, request.args.get("after", ""), limit)
+    return raw_reply(f'{{"channel":"{name}",{list_fields(found)}}}'.encode())
+
+
+def user(name: str) -> Response:
+    """Tell whether a user is there, since when, and by what."""
+    push = current_push()
+    push.api_keys.require_look()
+    if not is_user(name):
+        raise InvalidInput("user", name, "what may stand in a channel name after user:")
+    limit = limit_of(request)
+    found = push.broker.roster.connections(name, request.args.get("after", ""), limit + 1)
+    told = found[:limit]
+    return json_reply(
+        {
+            "user": name,
+            "online": bool(told),
+            "since": min((one.entry.since for one in told), default=None),
+            "transports": sorted({one.entry.transport for one in told}),
+            "connections": [_described(one) for one in told],
+            "more": len(found) > limit,
+        }
+    )
+
+
+def connections() -> Response:
+    """List the connections of all workers, or a user's, in the order of their ids."""
+    push = current_push()
+    push.api_keys.require_look()
+    whose, after, limit = request.args.get("user"), request.args.get("after", ""), limit_of(request)
+    found = push.broker.roster.connections(whose, after, limit + 1)
+    told = [{**_described(one), "user": one.entry.user} for one in found[:limit]]
+    return json_reply({"connections": told, "more": len(found) > limit})
+
+
+def _described(one: Connection) -> dict[str, object]:
+    entry = one.entry
+    since, channels = round(entry.since, 3), list(entry.channels)
+    return {"id": entry.id, "transport": entry.transport, "since": since, "channels": channels}

@@ -1,0 +1,190 @@
+"""Who is connected here, brought to the roster: one of these per worker.
+
+What belongs here: the connections of this worker, and the one loop that brings what has changed.
+What does not: who is there over all workers (``broker/roster``), how clients are told
+(``transports/members``).
+
+A stream is there from its start to its end. A poller is there from its second request on, which is
+the first that repeats its connection's id; between two requests it is held until the next one is
+due. Both are reported gone only after the grace time, so that nobody sees a client that comes back.
+Nothing here waits for the log but the loop, and the log may be away for as long as it likes.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from typing import Protocol
+
+from .broker.roster import Entry, Roster
+from .errors import LogUnavailable
+
+PERIOD = 1.0  # seconds between two looks at what has changed
+RENEWALS = 3  # of the lease within its time: two may fail
+
+log = logging.getLogger(__name__)
+
+
+class Stream(Protocol):
+    """A client that is there until it ends."""
+
+    @property
+    def id(self) -> str:
+        """The connection's."""
+
+    def entry(self) -> Entry:
+        """Return what the roster shall say of it, as of now."""
+
+
+class Poller:
+    """A client that comes again and again."""
+
+    __slots__ = ("entry", "until")
+
+    def __init__(self, entry: Entry) -> None:
+        self.entry = entry
+        self.until = 0.0  # monotonic seconds, the grace time included
+
+
+class Presence:
+    """This worker's connections, and the roster of all."""
+
+    def __init__(self, roster: Roster, grace: float, *, record: bool = False) -> None:
+        """``grace``: seconds for which one that has gone may come back unnoticed. ``record``: what
+        happens is wanted for webhooks."""
+        self.roster, self.grace, self._record = roster, grace, record
+        self._worker = secrets.token_hex(8)
+        self._lock = threading.Lock()
+        self._streams: dict[str, Stream] = {}
+        self._pollers: dict[str, Poller] = {}
+        self._ended: dict[str, float] = {}  # streams' ids → when their grace is over, in that order
+        self._changed: set[str] = set()  # ids to bring, or to report gone
+        self._renewed = 0.0  # monotonic seconds
+        self._closed = threading.Event()
+        self._loop = threading.Thread(target=self._run, name="pushapp-presence", daemon=True)
+        self._loop.start()
+
+    # -- what transports say -------------------------------------------------------------------
+
+    def came(self, stream: Stream) -> None:
+        """A stream has begun, or says something else of itself now."""
+        with self._lock:
+            self._streams[stream.id] = stream
+            self._pollers.pop(stream.id, None)
+            self._ended.pop(stream.id, None)
+            self._changed.add(stream.id)
+
+    def left(self, stream: Stream) -> None:
+        """A stream has ended; one that had not begun may, too."""
+        with self._lock:
+            if self._streams.get(stream.id) is stream:
+                del self._streams[stream.id]
+                self._ended[stream.id] = time.monotonic() + self.grace
+
+    def polled(self, entry: Entry, seconds: float) -> None:
+        """A poller has come again under its id; in ``seconds`` it is due to come once more."""
+        with self._lock:
+            if entry.id in self._streams:
+                return
+            poller = self._pollers.get(entry.id)
+            if poller is None:
+                poller = self._pollers[entry.id] = Poller(entry)
+                self._ended.pop(entry.id, None)
+                self._changed.add(entry.id)
+            elif not _same(poller.entry, entry):
+                poller.entry = entry
+                self._changed.add(entry.id)
+            poller.until = time.monotonic() + seconds + self.grace
+
+    def seen(self, id: str, seconds: float) -> bool:
+        """A poller that ``polled`` knows is alive, and due in ``seconds``; False: it is not known
+        (any more). Costs no more than a look into a dictionary."""
+        poller = self._pollers.get(id)
+        if poller is None:
+            return False
+        poller.until = time.monotonic() + seconds + self.grace
+        return True
+
+    # -- the loop ------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._closed.wait(min(PERIOD, self.grace / RENEWALS)):
+            self._try()
+
+    def _try(self) -> None:
+        try:
+            self._sync()
+        except LogUnavailable as error:
+            log.debug("presence has to wait: %s", error)  # the listener says it aloud
+        except Exception:
+            log.exception("bringing presence failed; trying again")
+
+    def _sync(self, *, renew: bool = False) -> None:
+        now = time.monotonic()
+        with self._lock:
+            self._let_go(now)
+            changed, self._changed = self._changed, set()
+            came, gone = self._sorted(changed)
+            held = bool(self._streams or self._pollers or self._ended)
+        renew = renew or now - self._renewed > self.grace / RENEWALS
+        if not changed and not (held and renew):
+            return
+        try:
+            known = self._bring(came, gone)
+            if not known:  # it was away for too long, or the log is new
+                with self._lock:
+                    came = [s.entry() for s in self._streams.values()]
+                    came += [p.entry for p in self._pollers.values()]
+                changed |= {entry.id for entry in came}
+                self._bring(came, ())
+        except BaseException:
+            with self._lock:
+                self._changed |= changed  # some of it may be there: it may be brought again
+            raise
+        self._renewed = now
+
+    def _bring(self, came: list[Entry], gone: tuple[str, ...] | list[str]) -> bool:
+        return self.roster.sync(self._worker, came, gone, ttl=self.grace, record=self._record)
+
+    def _let_go(self, now: float) -> None:
+        """Note whose grace time is over."""
+        for id, until in list(self._ended.items()):
+            if until > now:
+                break  # those behind it ended later
+            del self._ended[id]
+            self._changed.add(id)
+        for id in [id for id, poller in self._pollers.items() if poller.until < now]:
+            del self._pollers[id]
+            self._changed.add(id)
+
+    def _sorted(self, changed: set[str]) -> tuple[list[Entry], list[str]]:
+        came, gone = [], []
+        for id in changed:
+            if (stream := self._streams.get(id)) is not None:
+                came.append(stream.entry())
+            elif (poller := self._pollers.get(id)) is not None:
+                came.append(poller.entry)
+            elif id not in self._ended:  # one that came and went between two looks is not brought
+                gone.append(id)
+        return came, gone
+
+    def close(self) -> None:
+        """Say no more; idempotent. Who was here is held for the grace time, to come back to
+        another worker."""
+        if not self._closed.is_set():
+            self._closed.set()
+            self._loop.join(timeout=5)
+            try:
+                self._sync(renew=True)
+            except LogUnavailable as error:
+                log.debug("what was here is forgotten: %s", error)
+
+
+def _same(one: Entry, other: Entry) -> bool:
+    """Tell whether nothing but the time differs."""
+    return (one.channels, one.user, one.member, one.transport, one.watches, one.observer) == (
+        *(other.channels, other.user, other.member),
+        *(other.transport, other.watches, other.observer),
+    )

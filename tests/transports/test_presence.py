@@ -1,0 +1,253 @@
+"""Who is in a channel, and who comes and goes: what every transport is told of it.
+
+What belongs here: what holds on all four, over both kinds of log. What does not: looking over HTTP
+(``test_people``), crowds (``e2e/test_presence_ledger``).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from ..clients import Client
+from ..jwts import token
+from ..server import API_KEY, Server, until
+from ..subscriber import name_of
+from .conftest import Connect
+
+GRACE = 1.0  # seconds
+LOOK = {"Authorization": f"Bearer {API_KEY}"}
+
+
+@pytest.fixture(scope="session")
+def _hasty(
+    log_kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    from .conftest import _settings
+
+    settings = _settings(log_kind, request)
+    server = Server(tmp_path_factory.mktemp("hasty"), PUSH_PRESENCE_GRACE=GRACE, **settings)
+    yield server.start()
+    server.stop()
+
+
+@pytest.fixture
+def hasty(_hasty: Server) -> Server:
+    """A server of two workers with a short grace time, which the tests here share."""
+    return _hasty
+
+
+@pytest.fixture
+def room() -> str:
+    """A channel that only tokens open, and no other test knows."""
+    return f"room:{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def enter(hasty: Server, connect: Connect) -> Callable[..., Client]:
+    """Open a client of a user in a channel."""
+
+    def enter_one(transport: str, user: str, *channels: str, **options: Any) -> Client:
+        member = options.pop("member", None)
+        headers = {"Authorization": f"Bearer {token(*channels, user=user, member=member)}"}
+        return connect(transport, hasty, channels, headers=headers, **options)
+
+    return enter_one
+
+
+Enter = Callable[..., Client]
+
+
+def there(server: Server, channel: str) -> set[str]:
+    """Return who is in a channel, as an api key sees it."""
+    return {name_of(m) for m in server.look(f"/push/channels/{channel}/presence")["members"]}
+
+
+def watching(client: Client) -> Client:
+    """Wait until what happens from now on is told: where nobody watched, after a list anew."""
+    while sum("members" in event for event in client.events) < 2:
+        client._read()
+    return client
+
+
+def come_again(client: Client) -> None:
+    """Wait for the next answer: a poller is there from its second request on."""
+    if client.transport in ("poll", "longpoll"):
+        client._read()
+
+
+def test_a_connection_begins_with_who_is_there(
+    transport: str, enter: Enter, hasty: Server, room: str
+) -> None:
+    """With the list comes what others may know of each; a second tab is no second member."""
+    enter("websocket", "ann", room, member={"name": "Ann"})
+    enter("sse", "ann", room, member={"name": "Ann"})
+    until(lambda: there(hasty, room) == {"ann"}, "she is there")
+
+    client = enter(transport, "bob", room, presence=1)
+
+    (first,) = [event for event in client.events if event.get("type") == "presence"][:1]
+    assert first["channel"] == room and first["changes"] == []
+    assert {"user": "ann", "member": {"name": "Ann"}} in first["members"]
+    client.wait_there(room, "ann", "bob")
+    assert client.there[room].count == 2
+
+
+def test_who_comes_and_goes_is_told(transport: str, enter: Enter, room: str) -> None:
+    """A join with the first connection, a leave after the last, and nothing for those between."""
+    client = watching(enter(transport, "bob", room, presence=1))
+    client.wait_there(room, "bob")
+    first = enter("websocket", "ann", room, member=[1])
+    client.wait_there(room, "ann", "bob")
+    second = enter("sse", "ann", room, member=[1])
+    first.close()
+    third = enter("websocket", "cid", room)
+    client.wait_there(room, "ann", "bob", "cid")
+    second.close()
+    client.wait_there(room, "bob", "cid")
+    third.close()
+    client.wait_there(room, "bob")
+
+    told = [c for c in client.there[room].changes if "bob" not in c and c != "occupied"]
+    assert told == ["join ann", "join cid", "leave ann", "leave cid"]
+    assert client.there[room].count == 1
+
+
+@pytest.mark.parametrize("who", ["ann", None])
+def test_who_comes_back_within_the_grace_time_has_not_left(
+    transport: str, who: str | None, enter: Enter, hasty: Server, connect: Connect, channel: str
+) -> None:
+    """A user by any connection, one without a name by its id: nobody sees that they were away."""
+    watcher = watching(connect("websocket", hasty, [channel], headers=LOOK, presence=1))
+
+    def come(**options: Any) -> Client:
+        if who is not None:
+            return enter(transport, who, channel, **options)
+        return connect(transport, hasty, [channel], **options)
+
+    client = come()
+    come_again(client)
+    come_seen(watcher, channel)
+    client.close()
+    again = come(connection=client.connection)
+
+    def marker_is(there_now: bool) -> bool:
+        come_again(again)
+        return ("marker" in there(hasty, channel)) is there_now
+
+    marker = enter("websocket", "marker", channel)
+    until(lambda: marker_is(True), "another comes")
+    marker.close()
+    until(lambda: marker_is(False), "and leaves: the grace time is over")
+    watcher.wait_for_change(channel, "leave marker")
+    told = [c.split()[0] for c in watcher.there[channel].changes if "marker" not in c]
+    assert told == ["occupied", "join"]
+
+
+def come_seen(watcher: Client, channel: str) -> None:
+    """Wait until somebody is there."""
+    while not watcher.there[channel].names:
+        watcher._read()
+
+
+def test_changes_wake_a_long_poll(enter: Enter, room: str) -> None:
+    """It does not have to wait for a message to hear who came."""
+    client = enter("longpoll", "bob", room, presence=1, timeout=55)
+    client.wait_there(room, "bob")
+    enter("websocket", "ann", room)
+    client.wait_there(room, "ann", "bob")  # in less time than it may wait
+
+
+def test_without_presence_nothing_is_told(
+    transport: str, enter: Enter, hasty: Server, room: str
+) -> None:
+    """And messages are the same for those who ask for it and those who do not."""
+    watcher = enter(transport, "bob", room, presence=1)
+    client = enter(transport, "cid", room)
+    watcher.wait_there(room, "bob", "cid") if transport in ("sse", "websocket") else None
+    ids = [hasty.publish(room, n) for n in range(3)]
+    assert [m["id"] for m in client.receive(3)] == [m["id"] for m in watcher.receive(3)] == ids
+    assert "presence" not in client.trail
+
+
+def test_a_poller_counts_once(enter: Enter, hasty: Server, room: str) -> None:
+    """Over many requests, of both workers, as long as it repeats its id."""
+    pollers = [enter("poll", "ann", room), enter("poll", "bob", room)]
+    for worker in hasty.workers():
+        with hasty.only(worker):
+            for poller in pollers:
+                poller.wire.close()
+                poller.wire = poller._dial()
+                for _ in range(3):
+                    poller._ask()
+    until(lambda: there(hasty, room) == {"ann", "bob"}, "both are there")
+    assert hasty.look(f"/push/channels/{room}")["subscribers"] == 2
+
+
+def test_a_poller_that_stays_away_leaves(enter: Enter, room: str, hasty: Server) -> None:
+    """When its next request is overdue by the grace time."""
+    watcher = enter("websocket", "bob", room, presence=1)
+    poller = enter("longpoll", "ann", room, timeout=1)
+    come_again(poller)
+    watcher.wait_there(room, "ann", "bob")
+    poller.close()
+    watcher.wait_there(room, "bob")
+
+
+def test_an_api_key_looks_on(transport: str, connect: Connect, hasty: Server, channel: str) -> None:
+    """It is told who comes, and is nobody itself."""
+    watcher = watching(connect(transport, hasty, [channel], headers=LOOK, presence=1))
+    guest = connect("sse", hasty, [channel])
+    come_seen(watcher, channel)
+    (name,) = watcher.there[channel].names
+    assert "anonymous" in watcher.there[channel].members[name]
+    assert guest.connection is not None and name not in guest.connection
+    guest.close()
+    watcher.wait_there(channel)
+    assert [c.split()[0] for c in watcher.there[channel].changes] == [
+        *("occupied", "join"),
+        *("leave", "vacated"),
+    ]
+
+
+def test_presence_opens_no_channel(
+    transport: str, enter: Enter, hasty: Server, connect: Connect, room: str
+) -> None:
+    """Whoever may not read a channel learns nothing of its members by any way."""
+    from ..clients import Refused
+
+    with pytest.raises(Refused):
+        connect(transport, hasty, [room], presence=1)
+    with pytest.raises(Refused):
+        connect(transport, hasty, [f"presence/{room}"], headers=LOOK, presence=1)
+    assert hasty.ask("GET", f"/push/channels/{room}/presence").status == 401
+    other = {"Authorization": f"Bearer {token('other:*')}"}
+    assert hasty.ask("GET", f"/push/channels/{room}/presence", other).status == 403
+    own = {"Authorization": f"Bearer {token(room)}"}
+    assert hasty.ask("GET", f"/push/channels/{room}/presence", own).json["members"] == []
+
+
+def test_a_killed_worker_takes_its_clients_along(
+    transport: str, enter: Enter, hasty: Server, room: str
+) -> None:
+    """After the grace time, each by one leave; those of other workers stay."""
+    killed, other = hasty.workers()
+    with hasty.only(other):
+        watcher = enter("websocket", "bob", room, presence=1)
+    with hasty.only(killed):
+        client = enter(transport, "ann", room)
+        come_again(client)
+        enter("sse", "cid", room)
+    watcher.wait_there(room, "ann", "bob", "cid")
+
+    os.kill(killed, signal.SIGKILL)
+
+    watcher.wait_there(room, "bob")
+    left = [change for change in watcher.there[room].changes if change.startswith("leave")]
+    assert sorted(left) == ["leave ann", "leave cid"]
+    hasty.wait_for_workers()
