@@ -7,11 +7,12 @@ What belongs here: what is brought and what is read. What does not: leases that 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from pushapp.broker.bring import steps
+from pushapp.broker.bring import in_steps
 from pushapp.broker.interface import Broker
 from pushapp.broker.roster import EVENTS, Entry, presence_of, pseudonym
 from pushapp.message import Draft
@@ -329,40 +330,71 @@ def test_ten_thousand_members_are_as_little_work_as_ten(tx: Broker, kind: Any) -
 
 
 def test_a_large_call_is_many_small_steps(tx: Broker) -> None:
-    """None of them holds the log for long, and no message is large."""
-    came = [entry(f"c{i}", str(i), A) for i in range(1000)]
+    """None of them holds the log for long, and no message is large, however many there are and
+    whatever channels they are in."""
+    came = [entry(f"c{i}", str(i), A, *(f"x:{j}" for j in range(i % 40))) for i in range(400)]
     watch(tx, A)
-    before = now(tx)
+    head = now(tx)
     bring(tx, "w", *came)
-    assert tx.roster.members(A).count == 1000
-    assert now(tx).n - before.n == 10
+    assert tx.roster.members(A).count == 400 and tx.roster.members("x:0").count == 390
+    assert 20 <= now(tx).n - head.n <= 30  # 8,200 places
+    head = now(tx)
     drop(tx, "w", *(one.id for one in came))
-    assert tx.roster.members(A).count == 0
-    assert now(tx).n - before.n == 30
+    assert tx.roster.members(A).count == 0 == tx.roster.members("x:0").count
+    assert 18 <= now(tx).n - head.n <= 30
+
+
+def test_a_dead_workers_many_channels_are_let_go_of_in_small_steps(
+    tx: Broker, clock: Clock, kind: Any
+) -> None:
+    bring(tx, "w", *(entry(f"c{i}", None, A, *(f"x:{j}" for j in range(99))) for i in range(40)))
+    watch(tx, A)
+    clock.forward(15)
+    head = now(tx)
+    kind.tidy(tx)
+    assert tx.roster.connections() != [] and tx.roster.members(A).count == 0
+    assert 8 <= now(tx).n - head.n <= 14
+
+
+class Steps:
+    """Takes what it is given, of those that go at most five at a time."""
+
+    def __init__(self) -> None:
+        self.came: list[list[str]] = []
+        self.gone: list[str] = []
+
+    def __call__(self, came: Sequence[Entry], gone: Sequence[str]) -> tuple[bool, int]:
+        self.came.append([one.id for one in came])
+        self.gone += gone[:5]
+        return len(self.came) > 1, len(gone[:5])
 
 
 @pytest.mark.parametrize(
     ("came", "gone", "sizes"),
     [
-        (0, 0, [(0, 0)]),
-        (1, 1, [(1, 1)]),
-        (100, 0, [(100, 0)]),
-        (150, 25, [(100, 0), (50, 25)]),
-        (150, 26, [(100, 0), (50, 0), (0, 26)]),
-        (0, 120, [(0, 50), (0, 50), (0, 20)]),
+        (0, 0, [0]),
+        (1, 1, [1]),
+        (200, 0, [200]),
+        (250, 5, [200, 50]),
+        (250, 6, [200, 50, 0]),
+        (0, 12, [0, 0, 0]),
     ],
 )
-def test_steps_lose_nothing(came: int, gone: int, sizes: list[tuple[int, int]]) -> None:
-    entries = [entry(f"c{i}", None, A) for i in range(came)]
-    ids = [f"g{i}" for i in range(gone)]
-    made = list(steps(entries, ids))
-    assert [(len(brought), len(dropped)) for brought, dropped in made] == sizes
-    assert [e for brought, _ in made for e in brought] == entries
-    assert [id for _, dropped in made for id in dropped] == ids
+def test_steps_lose_nothing(came: int, gone: int, sizes: list[int]) -> None:
+    """A worker was known when it was known each time."""
+    ids, to_go = [f"c{i}" for i in range(came)], [f"g{i}" for i in range(gone)]
+    steps = Steps()
+    assert not in_steps([entry(id, None, A) for id in ids], to_go, steps)
+    assert [len(some) for some in steps.came] == sizes
+    assert sorted(id for some in steps.came for id in some) == sorted(ids)
+    assert steps.gone == to_go
+    assert in_steps([entry(id, None, A) for id in ids], to_go, steps)
 
 
 def test_what_weighs_much_goes_alone() -> None:
     """Many channels, or much to tell of a member."""
-    many = entry("c1", None, *(f"a:{i}" for i in range(100)))
-    fat = entry("c2", "42", A, member=f'"{"x" * 40_000}"')
-    assert [len(brought) for brought, _ in steps([many, many, fat, fat], ())] == [1, 1, 1, 1]
+    many = entry("c1", "1", *(f"a:{i}" for i in range(300)))
+    fat = entry("c2", "2", A, member=f'"{"x" * 90_000}"')
+    steps = Steps()
+    in_steps([many, many, fat, fat], (), steps)
+    assert steps.came == [["c1"], ["c1"], ["c2"], ["c2"]]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from ...message import Cursor
 from ...settings import Retention
-from ..bring import face_of, key_of, steps, together
+from ..bring import STEP, face_of, in_steps, key_of, together
 from ..roster import EVENTS, Connection, Entry, Member, Members, presence_of
 from .line import Line
 from .scripts import CONNECTIONS, MEMBERS, SWEEP, SYNC
@@ -24,9 +24,9 @@ class RedisRoster:
     def __init__(self, writes: Line, reads: Line, retention: Callable[[str], Retention]) -> None:
         self._writes, self._reads = writes, reads
         self._names = Names()
-        self._told = tuple(  # where, and how much of it is kept
-            part for channel in (presence_of(""), EVENTS) for part in (channel, *retention(channel))
-        )
+        presence = presence_of("")
+        # What one step may do, where it is told, and how much of that is kept.
+        self._told = (STEP, presence, *retention(presence), EVENTS, *retention(EVENTS))
 
     def sync(
         self,
@@ -37,10 +37,9 @@ class RedisRoster:
         ttl: float,
         record: bool = False,
     ) -> bool:
-        known = True
-        for brought, dropped in steps(came, gone):
+        def step(brought: Sequence[Entry], dropped: Sequence[str]) -> tuple[bool, int]:
             entries = [part for entry in brought for part in (entry.id, _text(entry))]
-            (was_known,) = self._writes.run(
+            known, done = self._writes.run(
                 SYNC,
                 *self._told,
                 worker,
@@ -51,8 +50,9 @@ class RedisRoster:
                 *entries,
                 *dropped,
             )
-            known = bool(was_known) and known
-        return known
+            return bool(known), int(done)
+
+        return in_steps(came, gone, step)
 
     def sweep(self) -> bool:
         """Drop some of what a lease that has ended leaves behind; tell whether there is more."""

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from itertools import groupby
 
 from ...message import Cursor
-from ..bring import steps, together
+from ..bring import STEP, in_steps, together
 from ..roster import Connection, Entry, Member, Members
 from .file import LogFile, Meta, Tx
 from .log import SqliteLog
@@ -44,23 +44,18 @@ class SqliteRoster:
     ) -> bool:
         if not came and not gone and self._is_fresh(worker, ttl, record):
             return True  # without writing anything
-        known = True
-        for brought, dropped in steps(came, gone):
 
-            def work(
-                tx: Tx, brought: Sequence[Entry] = brought, dropped: Sequence[str] = dropped
-            ) -> bool:
+        def step(brought: Sequence[Entry], dropped: Sequence[str]) -> tuple[bool, int]:
+            def work(tx: Tx) -> tuple[bool, int]:
                 lease, known = _renew(tx, worker, ttl, record)
                 tally = Tally(tx, record)
                 for entry in brought:
                     tally.bring(lease, entry)
-                for id in dropped:
-                    tally.drop(lease, id)
-                self._tell(tx, tally)
-                return known
+                return known, self._drop(tx, tally, lease, dropped)
 
-            known = self._writer.run(work) and known
-        return known
+            return self._writer.run(work)
+
+        return in_steps(came, gone, step)
 
     def _is_fresh(self, worker: str, ttl: float, record: bool) -> bool:
         def snapshot(db: sqlite3.Cursor, meta: Meta) -> bool:
@@ -72,10 +67,17 @@ class SqliteRoster:
 
         return self._file.snapshot(snapshot)
 
-    def _tell(self, tx: Tx, tally: Tally) -> None:
+    def _drop(self, tx: Tx, tally: Tally, lease: int, ids: Sequence[str]) -> int:
+        """Drop as many of a lease's connections as one step may, and tell of all that it did;
+        return how many those were."""
+        done = 0
+        while done < len(ids) and tally.places < STEP:
+            tally.drop(lease, ids[done])
+            done += 1
         drafts = tally.close()
         if drafts:
             self._log.publish(tx, drafts)
+        return done
 
     def sweep(self, tx: Tx) -> bool:
         """Drop some of what a lease that has ended leaves behind; tell whether there is more."""
@@ -88,11 +90,8 @@ class SqliteRoster:
         held = tx.execute(
             "SELECT id FROM roster_entry WHERE worker = ? LIMIT ?", (worker, _SWEPT)
         ).fetchall()
-        tally = Tally(tx, record)
-        for (id,) in held:
-            tally.drop(worker, id)
-        self._tell(tx, tally)
-        if len(held) < _SWEPT:
+        done = self._drop(tx, Tally(tx, record), worker, [id for (id,) in held])
+        if done == len(held) < _SWEPT:
             tx.execute("DELETE FROM roster_worker WHERE id = ?", (worker,))
         return True
 
@@ -100,16 +99,14 @@ class SqliteRoster:
         def snapshot(db: sqlite3.Cursor, meta: Meta) -> Members:
             version = Cursor(meta.epoch, meta.head)
             row = db.execute(
-                "SELECT id, members, connections, watchers FROM roster_channel WHERE name = ?",
+                "SELECT members, connections, watchers FROM roster_channel WHERE name = ?",
                 (channel,),
             ).fetchone()
-            if row is None:
-                return Members(version, 0, 0, 0, (), False)
-            id, count, connections, watchers = row
+            count, connections, watchers = row or (0, 0, 0)
             rows = db.execute(
                 "SELECT key, face FROM roster_member WHERE channel = ? AND key > ?"
                 " ORDER BY key LIMIT ?",
-                (id, after, limit + 1 if limit else 0),
+                (channel, after, limit + 1 if limit else 0),
             ).fetchall()
             page = [Member(*row) for row in rows[:limit]]
             return Members(version, count, connections, watchers, page, len(rows) > limit)

@@ -75,11 +75,11 @@ _ROSTER = (
     "CREATE INDEX roster_entry_user ON roster_entry (user, id) WHERE user IS NOT NULL",
     # how many members, connections, and connections that watch; gone with the last connection
     """CREATE TABLE roster_channel (
-        id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, members INTEGER NOT NULL,
-        connections INTEGER NOT NULL, watchers INTEGER NOT NULL)""",
+        name TEXT PRIMARY KEY, members INTEGER NOT NULL, connections INTEGER NOT NULL,
+        watchers INTEGER NOT NULL) WITHOUT ROWID""",
     # face: what others see; connections: of the member, in the channel
     """CREATE TABLE roster_member (
-        channel INTEGER NOT NULL, key TEXT NOT NULL, face TEXT NOT NULL,
+        channel TEXT NOT NULL, key TEXT NOT NULL, face TEXT NOT NULL,
         connections INTEGER NOT NULL, PRIMARY KEY (channel, key)) WITHOUT ROWID""",
 )
 

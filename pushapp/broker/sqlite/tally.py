@@ -6,7 +6,7 @@ channel. What does not: whose lease that is under, and the transaction (``roster
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from .file import Tx
 
 ENTRY = "e.n, e.id, e.user, e.member, e.transport, e.since, e.channels, e.watches, e.observer"
 _HELD = f"SELECT {ENTRY}, e.worker FROM roster_entry e WHERE e.id = ? ORDER BY e.n"
-_OPEN = "SELECT id, members, connections, watchers FROM roster_channel WHERE name = ?"
+_FIGURES = "SELECT members, connections, watchers FROM roster_channel WHERE name = ?"
 
 
 class Held(NamedTuple):
@@ -46,12 +46,12 @@ class Held(NamedTuple):
 
 @dataclass(slots=True)
 class _Channel:
-    """A channel's row, and what happens to it in this step."""
+    """A channel's figures, and what happens to it in this step."""
 
-    id: int
     members: int
     connections: int
     watchers: int
+    was_there: bool
     was_watched: bool
     changes: list[str] = field(default_factory=list)  # JSON objects
 
@@ -64,6 +64,7 @@ class Tally:
         self._time = repr(round(tx.now, 3))
         self._channels: dict[str, _Channel] = {}
         self._events: list[str] = []  # JSON objects
+        self.places = 0  # that connections have taken or left
 
     def bring(self, worker: int, entry: Entry) -> None:
         """``worker`` has the connection, as ``entry`` says."""
@@ -106,48 +107,41 @@ class Tally:
 
         Who says so makes no difference: only what all together say counts.
         """
-        was, is_ = _places(before), _places(after)
-        for name in sorted(is_ - was):
+        was, is_ = _Union(before), _Union(after)
+        for name in sorted(is_.places - was.places):
             self._channel(name).connections += 1
             self._event("subscribe", own, name)
-        for name in sorted(_watched(after) - _watched(before)):
+        for name in is_.watched - was.watched:
             self._channel(name).watchers += 1
-        had, has = _seats(before), _seats(after)
-        for name, key in sorted(has - had):
+        for name, key in sorted(is_.seats - was.seats):
             self._join(name, key, own)
-        for name, key in sorted(had - has):
+        for name, key in sorted(was.seats - is_.seats):
             self._leave(name, key)
-        for name in _watched(before) - _watched(after):
+        for name in was.watched - is_.watched:
             self._channel(name).watchers -= 1
-        for name in was - is_:
+        for name in was.places - is_.places:
             self._channel(name).connections -= 1
+        self.places += 1 + len(was.places ^ is_.places)
 
     def _channel(self, name: str) -> _Channel:
         channel = self._channels.get(name)
         if channel is None:
-            row = self._tx.execute(_OPEN, (name,)).fetchone()
-            if row is None:
-                made = self._tx.execute(
-                    "INSERT INTO roster_channel (name, members, connections, watchers)"
-                    " VALUES (?, 0, 0, 0)",
-                    (name,),
-                )
-                row = made.lastrowid, 0, 0, 0
-            id, members, connections, watchers = row
-            channel = _Channel(id, members, connections, watchers, watchers > 0)
+            row = self._tx.execute(_FIGURES, (name,)).fetchone()
+            members, connections, watchers = row or (0, 0, 0)
+            channel = _Channel(members, connections, watchers, row is not None, watchers > 0)
             self._channels[name] = channel
         return channel
 
     def _join(self, name: str, key: str, entry: Entry) -> None:
         channel, face = self._channel(name), face_of(entry, key)
-        if self._count(channel, key):
+        if channel.members and self._count(name, key):
             self._tx.execute(
                 "UPDATE roster_member SET connections = connections + 1, face = ?"
                 " WHERE channel = ? AND key = ?",
-                (face, channel.id, key),
+                (face, name, key),
             )
             return
-        self._tx.execute("INSERT INTO roster_member VALUES (?, ?, ?, 1)", (channel.id, key, face))
+        self._tx.execute("INSERT INTO roster_member VALUES (?, ?, ?, 1)", (name, key, face))
         if not channel.members:
             channel.changes.append('{"event":"occupied"}')
             self._event("occupied", None, name)
@@ -156,27 +150,24 @@ class Tally:
 
     def _leave(self, name: str, key: str) -> None:
         channel = self._channel(name)
-        if self._count(channel, key) > 1:
+        if self._count(name, key) > 1:
             self._tx.execute(
                 "UPDATE roster_member SET connections = connections - 1"
                 " WHERE channel = ? AND key = ?",
-                (channel.id, key),
+                (name, key),
             )
             return
-        self._tx.execute(
-            "DELETE FROM roster_member WHERE channel = ? AND key = ?", (channel.id, key)
-        )
+        self._tx.execute("DELETE FROM roster_member WHERE channel = ? AND key = ?", (name, key))
         channel.members -= 1
         channel.changes.append(f'{{"event":"leave",{name_of(key)}}}')
         if not channel.members:
             channel.changes.append('{"event":"vacated"}')
             self._event("vacated", None, name)
 
-    def _count(self, channel: _Channel, key: str) -> int:
+    def _count(self, name: str, key: str) -> int:
         """Return on how many connections the member is in the channel."""
         row = self._tx.execute(
-            "SELECT connections FROM roster_member WHERE channel = ? AND key = ?",
-            (channel.id, key),
+            "SELECT connections FROM roster_member WHERE channel = ? AND key = ?", (name, key)
         ).fetchone()
         return 0 if row is None else int(row[0])
 
@@ -197,14 +188,7 @@ class Tally:
         """Write the channels' figures; return the messages about all that happened."""
         drafts = []
         for name, channel in self._channels.items():
-            if channel.connections:
-                self._tx.execute(
-                    "UPDATE roster_channel SET members = ?, connections = ?, watchers = ?"
-                    " WHERE id = ?",
-                    (channel.members, channel.connections, channel.watchers, channel.id),
-                )
-            else:
-                self._tx.execute("DELETE FROM roster_channel WHERE id = ?", (channel.id,))
+            self._write(name, channel)
             anew = not channel.was_watched
             if channel.watchers and (channel.changes or anew):
                 data = f'{{"count":{channel.members},"changes":[{",".join(channel.changes)}]'
@@ -214,20 +198,33 @@ class Tally:
             drafts.append(Draft(EVENTS, f"[{','.join(self._events)}]", "events"))
         return drafts
 
+    def _write(self, name: str, channel: _Channel) -> None:
+        figures = channel.members, channel.connections, channel.watchers
+        if not channel.connections:
+            self._tx.execute("DELETE FROM roster_channel WHERE name = ?", (name,))
+        elif channel.was_there:
+            self._tx.execute(
+                "UPDATE roster_channel SET members = ?, connections = ?, watchers = ?"
+                " WHERE name = ?",
+                (*figures, name),
+            )
+        else:
+            self._tx.execute("INSERT INTO roster_channel VALUES (?, ?, ?, ?)", (name, *figures))
 
-def _places(entries: Iterable[Entry]) -> set[str]:
-    return {channel for entry in entries for channel in entry.channels}
 
+class _Union:
+    """What several workers say of one connection."""
 
-def _watched(entries: Iterable[Entry]) -> set[str]:
-    return _places(entry for entry in entries if entry.watches)
+    __slots__ = ("places", "seats", "watched")
 
-
-def _seats(entries: Iterable[Entry]) -> set[tuple[str, str]]:
-    """Return whose place it takes in which channels."""
-    return {
-        (channel, key_of(entry))
-        for entry in entries
-        if not entry.observer
-        for channel in entry.channels
-    }
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self.places: set[str] = set()
+        self.watched: set[str] = set()
+        self.seats: set[tuple[str, str]] = set()  # in which channels, of which member
+        for entry in entries:
+            self.places.update(entry.channels)
+            if entry.watches:
+                self.watched.update(entry.channels)
+            if not entry.observer:
+                key = key_of(entry)
+                self.seats.update((channel, key) for channel in entry.channels)

@@ -1,8 +1,12 @@
--- bring(lease, id, text), drop(lease, id), then tell(): a step of the roster. An entry is, as JSON,
+-- bring(lease, id, text), drop(lease, ids), then tell(): a step of the roster.
+-- ARGV[5]       places that connections may take or leave in it
+-- ARGV[6..11]   the channels that it is told in: how those of presence begin, and that of events;
+--               behind each how many messages are kept, and for how many seconds
+-- An entry is, as JSON,
 -- {transport, since, channels, 1 if it watches, 1 if it observes, key of its member, its face,
 --  what names the connection in events}, with more behind that is read outside only.
 local TRANSPORT, CHANNELS, WATCHES, OBSERVES, KEY, FACE, NAMED = 1, 3, 4, 5, 6, 7, 8
-local figures, events, records = {}, {}, false
+local figures, events, records, moved = {}, {}, false, 0
 
 local function figures_of(name)
   local known = figures[name]
@@ -82,7 +86,9 @@ end
 -- A connection was as the entries 'before' say, and is as those 'after' do; 'own' is what changed.
 local function move(before, after, own)
   local was, is = union(before), union(after)
-  for _, name in ipairs(less(is.places, was.places)) do
+  local taken, left = less(is.places, was.places), less(was.places, is.places)
+  moved = moved + 1 + #taken + #left
+  for _, name in ipairs(taken) do
     local known = figures_of(name)
     known.connections = known.connections + 1
     event('subscribe', own[NAMED] .. ',"channel":"' .. name .. '"')
@@ -100,7 +106,7 @@ local function move(before, after, own)
     local known = figures_of(name)
     known.watchers = known.watchers - 1
   end
-  for _, name in ipairs(less(was.places, is.places)) do
+  for _, name in ipairs(left) do
     local known = figures_of(name)
     known.connections = known.connections - 1
   end
@@ -151,7 +157,7 @@ local function bring(lease, id, n, text)
   move(with(others, own), after, entry)
 end
 
-local function drop(lease, id)
+local function drop_one(lease, id)
   local others, own = said(lease, id)
   redis.call('SREM', base .. 'held:' .. lease, id)
   if not own then return end
@@ -164,8 +170,17 @@ local function drop(lease, id)
   end
 end
 
--- What is kept of the messages about it: of presence and of events, each a number and seconds.
-local function tell(presence, of_events)
+-- Return how many of the ids it has seen to.
+local function drop(lease, ids)
+  local most = tonumber(ARGV[5])
+  for i, id in ipairs(ids) do
+    if moved >= most then return i - 1 end
+    drop_one(lease, id)
+  end
+  return #ids
+end
+
+local function tell()
   local drafts, names = {}, {}
   for name in pairs(figures) do names[#names + 1] = name end
   table.sort(names)
@@ -180,12 +195,12 @@ local function tell(presence, of_events)
     if known.watchers > 0 and (known.anew or known.changes[1]) then
       local data = '{"count":' .. str(known.members) .. ',"changes":[' ..
         table.concat(known.changes, ',') .. ']' .. (known.anew and ',"anew":true}' or '}')
-      drafts[#drafts + 1] = {presence[1] .. name, data, 'presence', '', '0', presence[2], presence[3]}
+      drafts[#drafts + 1] = {ARGV[6] .. name, data, 'presence', '', '0', ARGV[7], ARGV[8]}
     end
   end
   if events[1] then
-    drafts[#drafts + 1] = {of_events[1], '[' .. table.concat(events, ',') .. ']', 'events', '', '0',
-      of_events[2], of_events[3]}
+    drafts[#drafts + 1] = {ARGV[9], '[' .. table.concat(events, ',') .. ']', 'events', '', '0',
+      ARGV[10], ARGV[11]}
   end
   if drafts[1] then publish(drafts) end
 end
