@@ -54,9 +54,10 @@ class Hub:
         self._follower = broker.log.follow()
         self._position = self._follower.position  # handed out to everybody up to here
         self._target = self._position  # ... and being handed out up to here
-        self._listeners: dict[str, set[Subscriber]] = {}
+        self._listeners: dict[str, dict[Subscriber, None]] = {}
         self.window = Window(self._follower, self.lock, self._listeners)
         self._subscribers: set[Subscriber] = set()
+        self._left: set[Subscriber] = set()  # who has left some of its channels within this page
         self.heard = time.monotonic()  # when the listener last read the log
         self._closed = threading.Event()
         self._loops = [
@@ -110,7 +111,7 @@ class Hub:
                 self.seats.take(subscriber)
                 self._subscribers.add(subscriber)
             for channel in channels:
-                self._listeners.setdefault(channel, set()).add(subscriber)
+                self._listeners.setdefault(channel, {})[subscriber] = None
         self._follower.watch(*channels)  # may wait for the broker, so not under the lock
         with self.lock:  # they may have left meanwhile
             self.window.unwatch(*channels)
@@ -126,10 +127,12 @@ class Hub:
                     self.seats.leave(subscriber)
                     subscriber.left()
                 self.wheel.cancel(subscriber)
+            elif self._target != self._position:
+                self._left.add(subscriber)  # what is being handed out was planned before
             for channel in channels:
                 listeners = self._listeners.get(channel)
                 if listeners is not None:
-                    listeners.discard(subscriber)
+                    listeners.pop(subscriber, None)
                     if not listeners:
                         del self._listeners[channel]
                         self.window.unwatch(channel)
@@ -144,7 +147,7 @@ class Hub:
             return False
         self._subscribers.add(subscriber)
         for channel in listens:
-            self._listeners.setdefault(channel, set()).add(subscriber)
+            self._listeners.setdefault(channel, {})[subscriber] = None
         return True
 
     def name(self, subscriber: Subscriber, user: str | None) -> None:
@@ -247,16 +250,23 @@ class Hub:
             for i in range(0, len(subscribers), CHUNK):
                 with self.lock:
                     for subscriber in subscribers[i : i + CHUNK]:
-                        if not subscriber.live or subscriber.n >= last:
+                        n = subscriber.n
+                        if n >= last or not subscriber.live:
                             continue
-                        part = bundle if subscriber.n < first else bundle.after(subscriber.n)
+                        part = bundle if n < first else bundle.after(n)
+                        if self._left and subscriber in self._left:
+                            part = part and part.of(subscriber.listens)
                         subscriber.n = last
                         if part is not None:
-                            self._guard(subscriber, subscriber.deliver, part)
+                            try:
+                                subscriber.deliver(part)
+                            except Exception:
+                                self._let_go(subscriber)
                 turn = _yield_after(turn)
             self.tally.delivery.observe(time.time() - bundle.messages[0].time)
         with self.lock:
             self._position = page.cursor
+            self._left.clear()
 
     def _tell_own(self, subscriber: Subscriber, channels: Sequence[str], upto: Cursor) -> None:
         """Tell one who has read further than the hub had what they miss themselves, if anything."""
@@ -276,9 +286,12 @@ class Hub:
         try:
             call(*args)
         except Exception:
-            log.exception("handing out to %r failed; it is let go", subscriber)
-            self.leave(subscriber)
-            subscriber.abandon()
+            self._let_go(subscriber)
+
+    def _let_go(self, subscriber: Subscriber) -> None:
+        log.exception("handing out to %r failed; it is let go", subscriber)
+        self.leave(subscriber)
+        subscriber.abandon()
 
     def _losses(self, lost: Sequence[Loss]) -> list[tuple[Subscriber, list[Loss]]]:
         told: dict[Subscriber, list[Loss]] = {}

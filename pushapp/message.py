@@ -147,6 +147,11 @@ class Bundle:
         rest = [m for m in self.messages if m.n > n]
         return Bundle(rest) if rest else None
 
+    def of(self, channels: Sequence[str]) -> Bundle | None:
+        """Return those of ``channels``, or None where there are none."""
+        wanted = [m for m in self.messages if m.channel in channels]
+        return Bundle(wanted) if wanted else None
+
     def encoded(self, encode: Callable[[Sequence[tuple[Message, bytes]]], bytes]) -> bytes:
         """Return ``encode([(message, body), …])``, called once per bundle and encoder."""
         key: object = encode

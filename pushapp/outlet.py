@@ -7,7 +7,7 @@ it, ``parking`` and ``waiter``.
 from __future__ import annotations
 
 import threading
-from typing import Protocol
+from typing import Any, Protocol
 
 from .wheel import Wheel
 
@@ -28,9 +28,15 @@ class Owner(Protocol):
 class Outlet(Protocol):
     """Where bytes for one client go."""
 
+    #: The raw socket while nothing is unsent, for one ``send`` without a detour; else None.
+    ready: Any
+
     @property
     def closed(self) -> bool:
         """Whether nothing more can be written."""
+
+    def keep(self, data: bytes, sent: int) -> None:
+        """Keep what the kernel did not take of ``data`` in a ``send`` of ``ready``."""
 
     def write(self, data: bytes) -> None:
         """Send ``data``, or keep it until it can be sent; over the bound ``on_overflow`` comes."""

@@ -40,6 +40,7 @@ class ParkedSocket:
         "_watcher",
         "_writer",
         "owner",
+        "ready",
         "slot",
         "unsent",
     )
@@ -47,6 +48,7 @@ class ParkedSocket:
     def __init__(self, fd: int, lot: Lot, owner: Owner) -> None:
         self._sock: Any = _socket.socket(fileno=fd)
         self._sock.setblocking(False)
+        self.ready: Any = self._sock
         self._lot = lot
         self.owner: Owner | None = owner
         self.slot = -1  # the wheel's
@@ -125,11 +127,15 @@ class ParkedSocket:
             self._gone()
             return
         if sent < len(data):
-            self._keep(memoryview(data)[sent:])
+            self.keep(data, sent)
+
+    def keep(self, data: bytes, sent: int) -> None:
+        self._keep(memoryview(data)[sent:] if sent else data)
 
     def _keep(self, data: bytes | memoryview) -> None:
         if self._queue is None:
             self._queue = deque()
+        self.ready = None
         self._queue.append(data)
         if self._writer is None:
             self._writer = get_hub().loop.io(self._sock.fileno(), _WRITE)
@@ -159,6 +165,8 @@ class ParkedSocket:
             self._drained.set()
         if self._ending:
             self._last_written()
+        else:
+            self.ready = self._sock
 
     def _stop_writer(self) -> None:
         if self._writer is not None:
@@ -218,6 +226,7 @@ class ParkedSocket:
 
     def _end(self) -> None:
         self._ending = True
+        self.ready = None
         if self._queue:
             self._lot.wheel.set(self, LAST)
         else:
@@ -269,7 +278,7 @@ class ParkedSocket:
         self._watcher.stop()
         self._watcher.close()
         self._watcher = None
-        sock, self._sock = self._sock, None
+        sock, self._sock, self.ready = self._sock, None, None
         if self._drained is not None:
             self._drained.set()
         return sock

@@ -16,6 +16,8 @@ from .outlet import Lot, Owner
 class Waiter:
     """Bytes for a client whose own greenlet or thread takes them out with ``read``."""
 
+    ready = None  # there is no socket here
+
     def __init__(self, lot: Lot, owner: Owner) -> None:
         self._lot = lot
         self.owner: Owner | None = owner
@@ -27,6 +29,9 @@ class Waiter:
     @property
     def closed(self) -> bool:
         return self._ended
+
+    def keep(self, data: bytes, sent: int) -> None:
+        self.write(data[sent:])
 
     def write(self, data: bytes) -> None:
         with self._changed:

@@ -164,6 +164,29 @@ def test_a_part_of_a_page_that_is_known_is_left_out(hub: Hub, log: FakeLog) -> N
     hub.leave(behind)
 
 
+def test_who_leaves_a_channel_gets_no_more_of_it(hub: Hub, log: FakeLog) -> None:
+    """Not even of the page that is being handed out; of its other channels it gets all."""
+
+    class Leaver(Listener):
+        def deliver(self, bundle: Bundle) -> None:
+            hub.leave(leaver, ["b"])  # as an unsubscribe does, under the hub's lock
+            leaver.channels = ("a",)
+            super().deliver(bundle)
+
+    first, leaver = Leaver("a", "b"), Listener("a", "b")
+    go_live(hub, first)
+    go_live(hub, leaver)
+    ids = [log.append("a"), log.append("b"), log.append("a")]
+    wake(hub)
+    assert first.receive(3) == ids
+    assert leaver.receive(2) == [ids[0], ids[2]]
+    ids.append(log.append("a"))
+    wake(hub)
+    assert leaver.receive(1) == ids[3:]
+    hub.leave(first)
+    hub.leave(leaver)
+
+
 def test_the_position_moves_when_everybody_has_been_served(hub: Hub, log: FakeLog) -> None:
     """A cursor made from it must be true for the last one, too."""
     seen: SimpleQueue[Cursor] = SimpleQueue()

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from ..auth import Grant
 from ..background import spawn
 from ..errors import Flood, InvalidInput, NoCredentials, NotFound, PushError
-from ..message import Bundle, Cursor, Loss, dump
+from ..message import Cursor, Loss, dump
 from ..outlet import Outlet
 from ..parking import ParkedSocket
 from ..problem import as_dict, reason_of
@@ -47,7 +47,7 @@ class Ops(Protocol):
 class Conversation(Stream):
     """A stream whose client speaks, too."""
 
-    __slots__ = ("_asked", "_limit", "_narrowed", "_ops", "_unknown", "_waiting")
+    __slots__ = ("_asked", "_limit", "_ops", "_unknown", "_waiting")
 
     def __init__(
         self,
@@ -64,17 +64,7 @@ class Conversation(Stream):
         self._asked: Asked | None = asked
         self._unknown = unknown  # it has to bring a token first, or is told this
         self._ops, self._limit = ops, limit
-        self._narrowed = False  # it has left channels that a planned bundle may still hold
         self._waiting: list[bytes] = []  # ops that came while another is being done
-
-    def deliver(self, bundle: Bundle) -> None:
-        if self._narrowed:
-            listens = self.listens
-            wanted = [m for m in bundle.messages if m.channel in listens]
-            if not wanted:
-                return
-            bundle = Bundle(wanted)
-        super().deliver(bundle)
 
     # -- beginning -----------------------------------------------------------------------------
 
@@ -208,7 +198,6 @@ class Conversation(Stream):
             hub.leave(self, listened(leaving, self.presence))
             self.channels = tuple(name for name in self.channels if name not in leaving)
             self.context.presence.came(self)
-            self._narrowed = True
             self._reply(ref, '"ok":true', str(hub.position_of(self)))
 
     def _subscribe(self, op: dict[str, Any], ref: object) -> None:
@@ -233,7 +222,7 @@ class Conversation(Stream):
         hub = self.context.hub
         with hub.lock:
             position = hub.position_of(self)
-            self.live = self._narrowed = False
+            self.live = False
             self.channels = (*self.channels, *added)  # so that whoever ends it leaves these, too
         hub.join(self, listened(added, self.presence))
         self.context.presence.came(self)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from ..background import spawn
 from ..broker.roster import is_internal
 from ..handover import Connection, Head
-from ..message import Bundle, Message
+from ..message import Message
 from ..parking import ParkedSocket
 from ..waiter import Waiter
 from .members import fields
@@ -56,9 +56,7 @@ class Sse(Stream):
     __slots__ = ("_asked",)
     transport = "sse"
     framing = b""  # the header field that says how the body is framed
-
-    def bundle(self, bundle: Bundle) -> bytes:
-        return bundle.encoded(events)
+    encode = staticmethod(events)
 
     def named(self, kind: str, fields: str, cursor: str | None = None) -> bytes:
         lines = f"event: {kind}\n"
@@ -113,9 +111,7 @@ class ChunkedSse(Sse):
 
     __slots__ = ()
     framing = b"Transfer-Encoding: chunked\r\n"
-
-    def bundle(self, bundle: Bundle) -> bytes:
-        return bundle.encoded(chunked_events)
+    encode = staticmethod(chunked_events)
 
     def named(self, kind: str, fields: str, cursor: str | None = None) -> bytes:
         return chunk(super().named(kind, fields, cursor))

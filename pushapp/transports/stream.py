@@ -20,7 +20,7 @@ from ..departures import Departures, why
 from ..errors import LogUnavailable, NotAuthenticated, PushError, Unavailable
 from ..hub import Hub, Subscriber
 from ..limits import Limits
-from ..message import Bundle, Cursor, Loss, dump
+from ..message import Bundle, Cursor, Loss, Message, dump
 from ..outlet import Lot, Outlet
 from ..presence import Presence
 from ..problem import as_dict, close_code
@@ -96,8 +96,9 @@ class Stream(Subscriber):
 
     # -- framing, which each transport has its own of ---------------------------------------------
 
-    def bundle(self, bundle: Bundle) -> bytes:
-        """Return the messages as they are on this wire."""
+    @staticmethod
+    def encode(pairs: Sequence[tuple[Message, bytes]]) -> bytes:
+        """Return messages as they are on this wire: once for all who get the same."""
         raise NotImplementedError
 
     def named(self, kind: str, fields: str, cursor: str | None = None) -> bytes:
@@ -204,7 +205,7 @@ class Stream(Subscriber):
             with context.hub.lock:
                 if news:
                     self.messages += len(news)
-                    self.write(self.bundle(Bundle(news)))
+                    self.write(Bundle(news).encoded(self.encode))
                 cursor = page.cursor
                 if not page.more and reached(cursor, lost):
                     return cursor, lost
@@ -229,9 +230,26 @@ class Stream(Subscriber):
 
     def deliver(self, bundle: Bundle) -> None:
         self.messages += len(bundle.messages)
-        self.write(self.bundle(bundle))
+        self._send(bundle.encoded(self.encode))
         if self.presence:
             self._list_again(members.begin_anew(bundle.messages))
+
+    def _send(self, data: bytes) -> None:
+        """As ``write``, in half the time: straight into the kernel, where nothing is unsent."""
+        outlet = self.outlet
+        if outlet is None:
+            return
+        sock = outlet.ready
+        if sock is None:
+            outlet.write(data)
+            return
+        try:
+            sent = sock.send(data)
+        except OSError:
+            outlet.write(data)  # which finds out why
+            return
+        if sent < len(data):
+            outlet.keep(data, sent)
 
     def tell(self, cursor: Cursor, lost: Sequence[Loss]) -> None:
         lists, lost = members.lost_lists(lost), members.lost_messages(lost)

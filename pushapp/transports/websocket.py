@@ -15,7 +15,7 @@ from typing import Any
 from ..broker.roster import is_internal
 from ..errors import Flood
 from ..handover import Connection, Head
-from ..message import Bundle, Message
+from ..message import Message
 from ..parking import LINGER, ParkedSocket
 from ..waiter import Waiter
 from . import frames
@@ -48,8 +48,7 @@ class WebSocket(Conversation):
 
     # -- framing -------------------------------------------------------------------------------
 
-    def bundle(self, bundle: Bundle) -> bytes:
-        return bundle.encoded(text_frames)
+    encode = staticmethod(text_frames)
 
     def named(self, kind: str, fields: str, cursor: str | None = None) -> bytes:
         at = "" if cursor is None else f',"cursor":"{cursor}"'
