@@ -36,12 +36,16 @@ QUICK = Seconds(paced=0.8, busy=0.3)
 
 
 def measured(
-    server: Server, load: LoadClient, command: str, seconds: float, **more: float
+    part: str, server: Server, load: LoadClient, command: str, seconds: float, **more: float
 ) -> Record:
-    """Run a command of the load client; add what it cost the server, and who else was busy."""
-    return timed(
-        {"cpu": server.pids(), "own_cpu": [load.pid]}, lambda: load.ask(command, seconds, **more)
-    )
+    """Run a command of the load client; add what it cost the server, and who else was busy. The
+    part's name stands before each of the record's."""
+    with server.watched(part):
+        record = timed(
+            {"cpu": server.pids(), "own_cpu": [load.pid]},
+            lambda: load.ask(command, seconds, **more),
+        )
+    return {f"{part}_{name}": value for name, value in record.items()}
 
 
 def warm_up(server: Server, transport: str) -> None:
@@ -56,8 +60,9 @@ def _connect(server: Server, load: LoadClient, subscribers: int) -> Record:
     """Connect all and let them rest: what each costs, and how much memory it holds."""
     pids = server.pids()
     memory, cpu = memory_bytes(pids), cpu_seconds(pids)
-    answer = load.connect(subscribers)
-    load.ask("rest", 0.3)
+    with server.watched("connect"):
+        answer = load.connect(subscribers)
+        load.ask("rest", 0.3)
     cpu = cpu_seconds(pids) - cpu
     load.ask("rest", 0.5)
     return {
@@ -67,19 +72,14 @@ def _connect(server: Server, load: LoadClient, subscribers: int) -> Record:
     }
 
 
-def prefixed(prefix: str, record: Record) -> Record:
-    return {f"{prefix}_{name}": value for name, value in record.items()}
-
-
 def _saturated(server: Server, load: LoadClient, seconds: float) -> Record:
     """Publish as fast as the server can deliver, with one message under way, then with four.
 
     While only one is, each delivery is one send() at every server. Of several ("burst") a server
     may put some into one send(), which the C sender never does.
     """
-    single = measured(server, load, "closed", seconds, window=1)
-    burst = measured(server, load, "closed", seconds, window=PUBLISHERS)
-    return prefixed("single", single) | prefixed("burst", burst)
+    single = measured("single", server, load, "closed", seconds, window=1)
+    return single | measured("burst", server, load, "closed", seconds, window=PUBLISHERS)
 
 
 def _deliver(server: Server, seconds: Seconds, transport: str, subscribers: int) -> Record:
@@ -89,8 +89,8 @@ def _deliver(server: Server, seconds: Seconds, transport: str, subscribers: int)
     with LoadClient(server, transport, subscribers, publishers=PUBLISHERS) as load:
         connected = _connect(server, load, subscribers)
         load.ask("closed", 5.0, window=1, count=3)
-        paced = measured(server, load, "paced", seconds.paced, rate=pace)
-        return connected | prefixed("paced", paced) | _saturated(server, load, seconds.busy)
+        paced = measured("paced", server, load, "paced", seconds.paced, rate=pace)
+        return connected | paced | _saturated(server, load, seconds.busy)
 
 
 def _deliver_to_one(server: Server, seconds: Seconds, transport: str, subscribers: int) -> Record:
@@ -116,8 +116,7 @@ def _poll(server: Server, seconds: Seconds, transport: str, subscribers: int) ->
     with LoadClient(server, transport, subscribers) as load:
         load.connect(subscribers)
         load.ask("rest", 0.3)
-        busy = measured(server, load, "rest", seconds.busy)
-    return prefixed("busy", busy)
+        return measured("busy", server, load, "rest", seconds.busy)
 
 
 def _heartbeats(server: Server, seconds: Seconds, transport: str, subscribers: int) -> Record:
@@ -126,8 +125,8 @@ def _heartbeats(server: Server, seconds: Seconds, transport: str, subscribers: i
     with LoadClient(server, transport, subscribers) as load:
         load.connect(subscribers)
         load.ask("rest", 1.0)
-        beats = measured(server, load, "rest", PERIOD)
-    return prefixed("beats", beats) | {"clients": subscribers}
+        beats = measured("beats", server, load, "rest", PERIOD)
+    return beats | {"clients": subscribers}
 
 
 def _storm(server: Server, seconds: Seconds, transport: str, subscribers: int) -> Record:
@@ -138,8 +137,8 @@ def _storm(server: Server, seconds: Seconds, transport: str, subscribers: int) -
         load.ask("leave")
         load.ask("rest", 1.0)
         load.ask("miss", count=MISSED, limit=10)
-        back = measured(server, load, "return", 0.0, at_once=AT_ONCE, limit=60)
-    return prefixed("storm", back) | {"clients": subscribers}
+        back = measured("storm", server, load, "return", 0.0, at_once=AT_ONCE, limit=60)
+    return back | {"clients": subscribers}
 
 
 def _feature(server: Server, seconds: Seconds, transport: str, subscribers: int) -> Record:
@@ -150,8 +149,8 @@ def _feature(server: Server, seconds: Seconds, transport: str, subscribers: int)
         load.ask("closed", 2.0, window=1, count=20)
     with LoadClient(server, transport, subscribers, tokens=path) as load:
         connected = _connect(server, load, subscribers)
-        idle = measured(server, load, "rest", 2 * seconds.paced)
-        return connected | prefixed("idle", idle) | _saturated(server, load, seconds.busy)
+        idle = measured("idle", server, load, "rest", 2 * seconds.paced)
+        return connected | idle | _saturated(server, load, seconds.busy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,13 +168,13 @@ class Case:
     def peers(self) -> list[Peer]:
         return [peer for peer in self.among if self.transport in peer.endpoints]
 
-    def run(self, peer: Peer, seconds: Seconds) -> Record:
+    def run(self, peer: Peer, seconds: Seconds, started: type[Server] = Server) -> Record:
         """Start the peer, measure, end it.
 
         Raises:
             BenchError: it could not be measured.
         """
-        with Server(peer, everywhere=self.everywhere) as server:
+        with started(peer, everywhere=self.everywhere) as server:
             return self.measure(server, seconds, self.transport, self.subscribers)
 
 

@@ -6,7 +6,7 @@ what is drawn (curves.py).
 
 from __future__ import annotations
 
-from cases import PUBLISHERS, Case, Seconds, measured, prefixed, warm_up
+from cases import PUBLISHERS, Case, Seconds, measured, warm_up
 from logs import http_client
 from measure import Record
 from peers import CHANNEL, NCHAN, PUSHAPP, SENDER
@@ -25,7 +25,7 @@ TOO_LATE = 1000.0  # ms; more load than that makes no point
 
 def _closed(server: Server, load: LoadClient, seconds: Seconds, point: str) -> Record:
     load.ask("closed", 5.0, window=1, count=20)
-    return prefixed(point, measured(server, load, "closed", seconds.busy, window=PUBLISHERS))
+    return measured(point, server, load, "closed", seconds.busy, window=PUBLISHERS)
 
 
 def _channels(server: Server, seconds: Seconds, transport: str, subscribers: int) -> Record:
@@ -87,12 +87,12 @@ def _load(server: Server, seconds: Seconds, transport: str, subscribers: int) ->
     with LoadClient(server, transport, subscribers) as load:
         load.connect(subscribers)
         for rate in RATES:
-            found = measured(
-                server, load, "paced", seconds.paced / 2, rate=rate / subscribers, drain=3
-            )
-            if found["p99_ms"] > TOO_LATE or found["delivered"] < found["expected"]:
+            part, pace = f"rate{rate}", rate / subscribers
+            found = measured(part, server, load, "paced", seconds.paced / 2, rate=pace, drain=3)
+            late = found[f"{part}_p99_ms"] > TOO_LATE
+            if late or found[f"{part}_delivered"] < found[f"{part}_expected"]:
                 break
-            record |= prefixed(f"rate{rate}", found)
+            record |= found
     return record
 
 

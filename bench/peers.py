@@ -5,6 +5,7 @@ Another server is one more `Peer` in `PEERS`.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -158,6 +159,9 @@ CENTRIFUGO = Peer(
 )
 
 SECRET = "only-for-measuring-" * 2
+#: All comes from one address here, and is to be counted as it always is.
+NO_BOUND = 10**8
+LIMITS = dict.fromkeys(("address_connections", "connects", "requests"), NO_BOUND)
 PUSHAPP = Peer(
     name="pushapp",
     command=(sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "wsgi:app"),
@@ -169,6 +173,7 @@ PUSHAPP = Peer(
         "PUSH_API_KEYS": "bench",
         "PUSH_SECRET": SECRET,
         "PUSH_PUBLIC_NAMESPACES": "public",
+        "PUSH_LIMITS": f"{{{json.dumps(LIMITS)}}}",
         "PUSH_BROKER_URL": "sqlite:///{scratch}/push.db",
     },
     endpoints={

@@ -1,7 +1,7 @@
 """What is asked of pushapp, and whether it is met: ratios within one run, and a few absolutes.
 
 What belongs here: the limits, and the note on what bounds a target that is missed (notes/KEY.md:
-a sentence, and a profile by bench/profile.py).
+a sentence, and a profile by bench/profiled.py).
 """
 
 from __future__ import annotations
