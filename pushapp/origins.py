@@ -40,14 +40,27 @@ def is_trusted(request: flask.Request, settings: Settings) -> bool:
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:  # a page cannot forge it; old browsers and plain http have none
         return site in ("same-origin", "none")
-    return origin is None or _is_host(origin, request.host)
+    return origin is None or _is_host(origin, *_asked_at(request, settings))
 
 
-def _is_host(origin: str, host: str) -> bool:
-    """Tell whether ``origin`` has this host[:port]; ``null`` and garbage have none."""
+def _asked_at(request: flask.Request, settings: Settings) -> tuple[str, bool]:
+    """Return the host[:port] that the client asked, and whether that is known to be by https. A
+    proxy of ours may have asked us at another one; what it says is the last of a list."""
+    host, scheme = request.host, request.scheme
+    if settings.trusted_proxies.trusts_peer(request.environ):
+        host = request.headers.get("X-Forwarded-Host", host).rpartition(",")[2].strip()
+        scheme = request.headers.get("X-Forwarded-Proto", scheme).rpartition(",")[2].strip()
+    return host, scheme.lower() in ("https", "wss")
+
+
+def _is_host(origin: str, host: str, secure: bool) -> bool:
+    """Tell whether ``origin`` has this host[:port]; ``null`` and garbage have none. Where the
+    client asked by https, a page that came without is a foreign one."""
     try:
         parts = urlsplit(origin.lower())
     except ValueError:
+        return False
+    if secure and parts.scheme != "https":
         return False
     port = _DEFAULT_PORTS.get(parts.scheme, "")
     return parts.netloc.removesuffix(port) == host.lower().removesuffix(port) != ""

@@ -17,11 +17,12 @@ from flask import Flask, Response, request, session
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pushapp.address import Proxies
 from pushapp.api_keys import ApiKeys, scope
 from pushapp.auth import Gate, Grant
 from pushapp.connection_ids import ConnectionIds
 from pushapp.errors import InvalidInput, NotAllowed, NotAuthenticated
-from pushapp.origins import check_origin
+from pushapp.origins import check_origin, is_trusted
 from pushapp.settings import ApiKey, Settings
 from pushapp.tokens import Tokens
 
@@ -234,6 +235,55 @@ def test_a_port_belongs_to_the_origin(asking: Asking) -> None:
         check_origin(request, Settings())
     with asking(host="localhost:8000", Origin="http://localhost:9000"), pytest.raises(NotAllowed):
         check_origin(request, Settings())
+
+
+@pytest.mark.parametrize(
+    ("host", "headers", "ok"),
+    [
+        # the proxy asked us at another host; what the client asked is in its header
+        ("backend:8000", {"X-Forwarded-Host": "app.example"}, True),
+        ("backend:8000", {"X-Forwarded-Host": "evil.example, app.example"}, True),
+        ("backend:8000", {"X-Forwarded-Host": "app.example, evil.example"}, False),
+        ("backend:8000", {}, False),
+        ("app.example", {}, True),
+        # by https, a page that came by http may be anybody's on the way
+        ("app.example", {"X-Forwarded-Proto": "https"}, True),
+        ("app.example", {"X-Forwarded-Proto": "https", "Origin": "http://app.example"}, False),
+        ("app.example", {"X-Forwarded-Proto": "http", "Origin": "http://app.example"}, True),
+    ],
+)
+def test_a_trusted_proxy_says_which_host_was_asked(
+    asking: Asking, host: str, headers: dict[str, str], ok: bool
+) -> None:
+    """Nobody else does: without the setting the Host that came to us counts, whatever is said."""
+    headers = {"Origin": "https://app.example", **headers}
+    for proxies, expected in (
+        (Proxies.parse("1"), ok),
+        (Proxies.parse("10.0.0.0/8"), host == "app.example"),
+        (Proxies(), host == "app.example"),
+    ):
+        with asking(host=host, **headers):
+            request.environ["REMOTE_ADDR"] = "192.0.2.1"
+            assert is_trusted(request, Settings(trusted_proxies=proxies)) is expected
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("app.example@evil.example", "https://evil.example"),
+        ("evil.example#app.example", "https://evil.example"),
+        ("app.example/evil.example", "https://app.example"),
+        ("app.example, evil.example", "https://evil.example"),
+        ("app.example:80:443", "https://app.example"),
+        ("", "https://"),
+        ("", "null"),
+    ],
+)
+def test_a_host_that_is_none_is_nobodys(asking: Asking, host: str, origin: str) -> None:
+    """No trick with the Host header makes a foreign page ours."""
+    with asking(Host=host, Origin=origin):
+        assert request.headers["Host"] == host
+        assert not is_trusted(request, Settings())
 
 
 # The gate
