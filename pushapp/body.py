@@ -6,12 +6,14 @@ connection for ever. What does not: what the body means (``publish``, ``transpor
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Request
 from gevent import Timeout
 from gevent.monkey import is_module_patched
-from werkzeug.exceptions import RequestTimeout
+from werkzeug.exceptions import RequestTimeout, UnsupportedMediaType
 
-from .errors import InvalidInput, TooLarge
+from .errors import InvalidInput, TooLarge, show
 from .handover import CONNECTION
 
 DEADLINE = 10.0  # seconds for the whole body
@@ -19,13 +21,23 @@ _LINGER = 1.0  # seconds to read on before a refusal
 _PIECE = 65536  # bytes read at once then
 
 
+class Compressed(UnsupportedMediaType):
+    """A body has a Content-Encoding."""
+
+    def get_headers(self, *args: Any) -> list[tuple[str, str]]:
+        """Return the headers of the answer: what would be taken (RFC 9110 section 15.5.16)."""
+        return [*super().get_headers(*args), ("Accept-Encoding", "identity")]
+
+
 def read_body(request: Request, limit: int) -> bytes:
     """Return the whole body, at most ``limit`` bytes.
 
     Raises:
+        Compressed: it is compressed: a small one may stand for a very large one.
         TooLarge: it has more; the connection then ends, because the rest was not read.
         RequestTimeout: it did not come within 10 s; the connection ends.
     """
+    _refuse_encoding(request)
     size = request.content_length
     if size is not None and size > limit:
         end_connection(request)
@@ -49,6 +61,13 @@ def read_body(request: Request, limit: int) -> bytes:
         end_connection(request)
         raise TooLarge("body", f"over {limit} bytes", f"at most {limit}")
     return body
+
+
+def _refuse_encoding(request: Request) -> None:
+    encoding = request.headers.get("Content-Encoding", "identity")
+    if encoding.lower() != "identity":
+        end_connection(request)
+        raise Compressed(f"Content-Encoding: got {show(encoding)}, expected none")
 
 
 def _linger(request: Request, limit: int) -> None:

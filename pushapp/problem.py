@@ -169,7 +169,9 @@ def _answer(error: Exception) -> flask.Response | HTTPException:
     current_push().tally.refusals[reason_of(error)] += 1
     response = problem(error)
     if response.status_code == 500:
-        flask.current_app.logger.error("pushapp: %s failed", flask.request.path, exc_info=error)
+        flask.current_app.logger.error(
+            "pushapp: %s failed", show(flask.request.path), exc_info=error
+        )
     return response
 
 

@@ -24,7 +24,7 @@ from .body import end_connection, read_body, refuse_body
 from .broker.roster import Entry
 from .credentials import identify
 from .current import current_push
-from .errors import InvalidInput, NoCredentials, PushError
+from .errors import InvalidInput, NoCredentials, PushError, show
 from .handover import Connection, connection_of
 from .message import dump
 from .origins import check_origin
@@ -151,7 +151,7 @@ def websocket_view(ws: Server) -> None:
     except Exception as caught:  # a response after the 101 would be read as frames
         error = caught if isinstance(caught, PushError | HTTPException) else PushError()
         if error is not caught:
-            current_app.logger.error("pushapp: %s failed", request.path, exc_info=caught)
+            current_app.logger.error("pushapp: %s failed", show(request.path), exc_info=caught)
         push.tally.refusals[reason_of(error)] += 1
         body = f'{{"type":"error",{dump(as_dict(error))[1:]}'.encode()
         ws.sock.sendall(frames.text(body) + frames.close(close_code(error), type(error).__name__))

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import sys
+import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -248,6 +250,24 @@ def test_many_brackets_side_by_side_are_no_nesting() -> None:
 def test_brackets_in_text_are_no_nesting() -> None:
     """Only what opens a level does."""
     assert check({"channel": "a:1", "data": "[" * 1000}).drafts
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("[" + "[]," * 349_000 + "[]]", id="side by side"),
+        pytest.param("[" * 1_000_000, id="one in the other"),
+        pytest.param("[" + ",".join(["[" * 100 + "]" * 100] * 5_000) + "]", id="just too deep"),
+        pytest.param('["' + '\\"[' * 349_000, id="a text without end"),
+        pytest.param("[" * 101 + '"' + '\\"' * 500_000, id="the same within brackets"),
+    ],
+)
+def test_a_mebibyte_of_brackets_is_no_work(text: str) -> None:
+    """Nobody else is served meanwhile. Measured: 30 to 100 ms; the bound is for slow machines."""
+    start = time.process_time()
+    with suppress(InvalidInput):
+        load_json(text.encode())
+    assert time.process_time() - start < 1
 
 
 class Nothing:
