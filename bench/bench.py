@@ -133,6 +133,7 @@ def _run(turns: list[tuple[int, Any, Any]], options: argparse.Namespace, file: T
     for place, (repetition, case, peer) in enumerate(turns, 1):
         minutes = (time.monotonic() - began) / 60
         if minutes > options.limit:
+            _write(file, {"stopped": f"--limit: stopped after {place - 1} of {len(turns)}"})
             _say(f"--limit: stopped after {place - 1} of {len(turns)}")
             return
         which = {"case": case.name, "peer": peer.name, "repetition": repetition}

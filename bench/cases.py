@@ -7,12 +7,13 @@ What belongs here: one thing at one size, for the tables. What does not: the cur
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
-from measure import Record, cpu_seconds, memory_bytes, timed
+from measure import Record, answers, cpu_seconds, memory_bytes, timed
 from peers import PEERS, Peer
 from processes import LoadClient, Server, connections_allowed
-from variants import HEARTBEAT, PERIOD, RESUMING, VARIANTS, tokens
+from variants import BEHIND_NGINX, HEARTBEAT, NGINX, PERIOD, RESUMING, VARIANTS, WAYS, tokens
 
 #: Deliveries a second, over all subscribers. A long poll asks again for each, which is a request:
 #: 5,000 of those are more than one core of most servers here can answer, and measure its overload.
@@ -20,6 +21,8 @@ PACED_DELIVERIES = {"websocket": 5000, "sse": 5000, "longpoll": 1000}
 PUBLISHERS = 4
 POLLERS = 50
 MISSED = 10  # messages that were published while everybody was away
+COUNTED = 1.2  # seconds after which what pushapp counts is in its /metrics
+IDLE = 2.5  # seconds in which nothing is published
 AT_ONCE = 1000  # connects under way in a storm
 
 
@@ -31,7 +34,7 @@ class Seconds:
     busy: float
 
 
-FULL = Seconds(paced=2.0, busy=0.8)
+FULL = Seconds(paced=1.6, busy=0.6)
 QUICK = Seconds(paced=0.8, busy=0.3)
 
 
@@ -64,7 +67,7 @@ def _connect(server: Server, load: LoadClient, subscribers: int) -> Record:
         answer = load.connect(subscribers)
         load.ask("rest", 0.3)
     cpu = cpu_seconds(pids) - cpu
-    load.ask("rest", 0.5)
+    load.ask("rest", 0.3)
     return {
         "connect_us": cpu / subscribers * 1e6,
         "connects_per_second": subscribers / answer["secs"],
@@ -141,6 +144,24 @@ def _storm(server: Server, seconds: Seconds, transport: str, subscribers: int) -
     return back | {"clients": subscribers}
 
 
+def _lane(server: Server, seconds: Seconds, transport: str, subscribers: int) -> Record:
+    """Ask again on kept connections: polls that are empty, long polls that are answered."""
+    record: Record = {}
+    behind = server.peer == BEHIND_NGINX
+    with Server(NGINX, upstream=server.port) if behind else nullcontext(server) as front:
+        for kind, command, more in (("poll", "rest", {}), ("longpoll", "closed", {"window": 1})):
+            with LoadClient(front, kind, subscribers) as load:
+                load.connect(subscribers)
+                before = answers(server.port)
+                record |= measured(kind, server, load, command, seconds.busy, **more)
+                load.ask("rest", COUNTED)
+                after = answers(server.port)
+            record[f"{kind}_asked"], record[f"{kind}_lane"] = (
+                b - a for a, b in zip(before, after, strict=True)
+            )
+    return record
+
+
 def _feature(server: Server, seconds: Seconds, transport: str, subscribers: int) -> Record:
     """What one more feature costs a client that connects, that is idle, and a delivery."""
     path = tokens(subscribers, server.scratch)
@@ -149,7 +170,7 @@ def _feature(server: Server, seconds: Seconds, transport: str, subscribers: int)
         load.ask("closed", 2.0, window=1, count=20)
     with LoadClient(server, transport, subscribers, tokens=path) as load:
         connected = _connect(server, load, subscribers)
-        idle = measured("idle", server, load, "rest", 2 * seconds.paced)
+        idle = measured("idle", server, load, "rest", IDLE)
         return connected | idle | _saturated(server, load, seconds.busy)
 
 
@@ -189,5 +210,6 @@ CASES = (
     Case("poll", "poll", POLLERS, _poll),
     Case("heartbeats", "websocket", 10_000, _heartbeats, (HEARTBEAT,)),
     Case("storm", "websocket", 5000, _storm, (RESUMING,)),
+    Case("lane", "poll", POLLERS, _lane, WAYS),
     Case("features", "websocket", 1000, _feature, VARIANTS),
 )

@@ -18,7 +18,7 @@
 enum transport { WEBSOCKET, SSE, LONGPOLL };
 
 /* In paths, headers, bodies and frames these stand for something else each time: {channel} (of a
-   subscriber all of its own, with commas), {cursor}, {token}, {message}. */
+   subscriber all of its own, with commas), {cursor}, {token}, {request} (its number), {message}. */
 struct options {
     enum transport transport;
     int port, subscribers, publishers;

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import psutil
 
@@ -77,6 +79,15 @@ def timed(roles: Mapping[str, list[int]], action: Callable[[], Record]) -> Recor
     others = max(0.0, machine_after - machine - sum(spent.values())) / wall
     noise = {"others": round(others, 3), "stolen": round((stolen_after - stolen) / wall, 3)}
     return {**record, **spent, **noise, "wall": wall}
+
+
+def answers(port: int) -> tuple[float, float]:
+    """Return how many polls and long polls pushapp has answered, and how many of them on the
+    express lane, by its own count."""
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as reply:
+        lines = re.findall(rb"^pushapp_answers_total\{(.*?)\} ([0-9.e+]+)$", reply.read(), re.M)
+    counts = [(b'way="lane"' in labels, float(count)) for labels, count in lines]
+    return sum(count for _, count in counts), sum(count for lane, count in counts if lane)
 
 
 def _cpu_model() -> str:

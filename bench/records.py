@@ -30,7 +30,9 @@ class Results:
     """The records of one run."""
 
     def __init__(self, lines: Iterable[str]) -> None:
-        self.head, *records = map(json.loads, lines)
+        self.head, *lines_of_it = map(json.loads, lines)
+        records = [record for record in lines_of_it if "stopped" not in record]
+        self.stopped: str = next((r["stopped"] for r in lines_of_it if "stopped" in r), "")
         self.failures = [record for record in records if "failure" in record]
         self.records = [record for record in records if "failure" not in record]
         self.peers = list(dict.fromkeys(record["peer"] for record in self.records))
@@ -77,7 +79,7 @@ def figures(
 ) -> str:
     """Return a table: a column for each peer, and the last one's ratio to each of `beside`. Rows
     that were not measured are left out."""
-    own = peers[-1]
+    own = peers[-1] if peers else ""
     lines = []
     for row in rows:
         if not any(results.measured(peer, row.value) for peer in peers):

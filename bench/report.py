@@ -93,6 +93,8 @@ def render(results: Results, plots: list[str] | None = None) -> str:
         f"- **not measured**: {name}: this machine does not have {need}\n"
         for name, need in results.head.get("absent", {}).items()
     )
+    if results.stopped:
+        failures += f"- **not all of it**: {results.stopped}; the last repetition is not whole\n"
     logs = {record["peer"] for record in results.records} & log_report.NAMES
     cases = len({record["case"] for record in results.records})
     servers = set(results.peers) - log_report.NAMES

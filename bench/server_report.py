@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from cases import AT_ONCE, MISSED, PACED_DELIVERIES, POLLERS
 from peers import FLASK_SOCK, NCHAN, PEERS, PUSHAPP, SENDER, Peer
 from records import Cases, Figure, Results, Value, cell, figures, table
-from variants import HEARTBEAT, PERIOD, PLAIN, RESUMING, VARIANTS
+from variants import HEARTBEAT, PERIOD, PLAIN, RESUMING, VARIANTS, WAYS
 
 KIB = 1024
 DEFAULT_PERIOD = 25.0  # seconds between two heartbeats
@@ -125,6 +125,21 @@ def _own(results: Results) -> str:
     return table(["", PUSHAPP.name], rows)
 
 
+def _lane(results: Results) -> str:
+    def hits(kind: str) -> Value:
+        return lambda cases: float(cases["lane"][f"{kind}_lane"] / cases["lane"][f"{kind}_asked"])
+
+    rows = [
+        Figure(f"{title}: {what}", value, digits)
+        for kind, title in (("poll", "empty polls"), ("longpoll", "long polls"))
+        for what, value, digits in (
+            ("share on the express lane", hits(kind), 3),
+            ("CPU of one, µs", per("lane", kind, "answers"), 1),
+        )
+    ]
+    return figures(results, "", rows, [peer.name for peer in WAYS], [])
+
+
 def _features(results: Results) -> str:
     names = [peer.name for peer in (*VARIANTS[1:], PLAIN) if peer.name in results.peers]
     lines = []
@@ -181,6 +196,13 @@ WebSockets, each with a token of its own, were cut off, {MISSED} messages were p
 come back with their cursors, {AT_ONCE:,} at a time.
 
 {_own(results)}
+## The express lane
+
+{POLLERS} clients ask again and again on kept connections, as pushapp counts it in its `/metrics`:
+directly, through nginx with kept upstream connections and a request id, and with the headers that
+Heroku's router adds, two of which are new with each request.
+
+{_lane(results)}
 ## What a feature costs
 
 1,000 WebSockets each.

@@ -82,12 +82,17 @@ static void send_request(struct subscriber *subscriber) {
         [SSE] = "Accept: text/event-stream\r\n",
         [LONGPOLL] = "",
     };
-    char channels[PATH_ROOM], path[PATH_ROOM], own[TOKEN_ROOM + 512], request[REQUEST_ROOM];
+    static unsigned requests;
+    char channels[PATH_ROOM], path[PATH_ROOM], own[TOKEN_ROOM + 512], number[16];
+    char request[REQUEST_ROOM];
     write_channels(subscriber - subscribers, channels, sizeof channels);
-    struct value values[] = {
-        {"channel", channels}, {"cursor", subscriber->cursor}, {"token", subscriber->token}};
-    fill(path, sizeof path, options.path, values, 3);
-    fill(own, sizeof own, options.headers, values, 3);
+    snprintf(number, sizeof number, "%010u", requests++);
+    struct value values[] = {{"channel", channels},
+                             {"cursor", subscriber->cursor},
+                             {"token", subscriber->token},
+                             {"request", number}};
+    fill(path, sizeof path, options.path, values, 4);
+    fill(own, sizeof own, options.headers, values, 4);
     int length = snprintf(request, sizeof request,
                           "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n%s%s\r\n", path, options.port,
                           headers[options.transport], own);

@@ -14,15 +14,18 @@ import jwt
 from peers import PUSHAPP, SECRET, Peer
 
 TOKEN_HEADER = "Authorization: Bearer {token}"
+ROOM = "room:bench"  # a channel that needs one
 PERIOD = 5  # seconds between two heartbeats; 25 is the default, and five times as cheap
 
 
-def variant(name: str, suffix: str = "", *headers: str, **settings: str) -> Peer:
+def variant(
+    name: str, suffix: str = "", *headers: str, channel: str = PUSHAPP.channel, **settings: str
+) -> Peer:
     """Return pushapp with more in each subscriber's URL and head, and other settings."""
     return replace(
         PUSHAPP,
         name=name,
-        channel=PUSHAPP.channel if not headers else "room:bench",
+        channel=channel,
         environment={**PUSHAPP.environment, **settings},
         endpoints={
             transport: replace(endpoint, path=endpoint.path + suffix, headers=headers)
@@ -32,13 +35,37 @@ def variant(name: str, suffix: str = "", *headers: str, **settings: str) -> Peer
 
 
 HEARTBEAT = variant("pushapp, heartbeats", PUSH_HEARTBEAT=str(PERIOD))
-RESUMING = variant("pushapp, storm", "&cursor={cursor}", TOKEN_HEADER)
+RESUMING = variant("pushapp, storm", "&cursor={cursor}", TOKEN_HEADER, channel=ROOM)
 PLAIN = variant("pushapp, public")
-TOKENS = variant("pushapp, tokens", "", TOKEN_HEADER)
+TOKENS = variant("pushapp, tokens", "", TOKEN_HEADER, channel=ROOM)
 VARIANTS = (PLAIN, TOKENS)
 KEEPING = variant("pushapp, long history", PUSH_HISTORY_SIZE="1000000")
 WORKERS = tuple(
     variant(f"pushapp, {n} worker{'s' * (n > 1)}", WEB_CONCURRENCY=str(n)) for n in (1, 2)
+)
+
+
+#: A kept connection to the server itself; the headers that Heroku's router adds to each request
+#: (https://devcenter.heroku.com/articles/http-routing#heroku-headers); nginx in between.
+DIRECT = variant("pushapp, asked directly")
+HEROKU = variant(
+    "pushapp, Heroku's headers",
+    "",
+    "X-Request-Id: 5f2d1c3e-8a7b-4c6d-9e0f-12{request}",
+    "X-Forwarded-For: 203.0.113.7",
+    "X-Forwarded-Proto: https",
+    "X-Forwarded-Port: 443",
+    "Via: 1.1 heroku-router",
+    "X-Request-Start: 179{request}",
+)
+BEHIND_NGINX = variant("pushapp, behind nginx")
+WAYS = (DIRECT, BEHIND_NGINX, HEROKU)
+NGINX = replace(
+    PUSHAPP,
+    name="nginx",
+    command=("nginx", "-c", "{scratch}/nginx_front.conf"),
+    files=("nginx_front.conf",),
+    needs=("nginx",),
 )
 
 

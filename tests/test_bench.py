@@ -9,6 +9,7 @@ import json
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from .needs import needs
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "bench"))
 from logs import LOGS, SQLITE, VALKEY, Log, RunningLog, http_client, log_client  # noqa: E402
+from measure import answers  # noqa: E402
 from peers import PEERS, PUSHAPP, SENDER, Peer  # noqa: E402
 from processes import LoadClient, Server, build  # noqa: E402
 from records import Results  # noqa: E402
@@ -98,6 +100,20 @@ def test_who_comes_back_gets_what_was_missed(tmp_path: Path) -> None:
     assert told["live"] == SUBSCRIBERS
     assert told["delivered"] == told["expected"] == SUBSCRIBERS * 5
     assert told["repeated"] == told["strays"] == 0
+
+
+@pytest.mark.e2e
+def test_the_server_counts_its_own_answers() -> None:
+    """The share of the express lane is of what pushapp itself says that it answered."""
+    with Server(PUSHAPP) as server, LoadClient(server, "longpoll", 2) as load:
+        load.connect(2)
+        load.ask("closed", TIMEOUT, window=1, count=5)
+        expected, asked = 2 + 2 * 5, 0.0
+        deadline = time.monotonic() + TIMEOUT
+        while asked < expected and time.monotonic() < deadline:
+            load.ask("rest", 0.1)  # they are shown within a second
+            asked, _ = answers(server.port)
+    assert asked == expected
 
 
 class FaultyServer:
@@ -233,11 +249,13 @@ def test_losses_failures_and_a_busy_machine_are_in_the_report() -> None:
             burst_others=0.8,
         ),
         json.dumps(failure),
+        json.dumps({"stopped": "--limit: stopped after 2 of 3"}),
         absent={"a server": "a program"},
     )
     assert f"| {PUSHAPP.name} | 999,990 | 10 | 7 | 3 |" in report
     assert "**not measured**: poll, pushapp, repetition 0: no answer" in report
     assert "**not measured**: a server: this machine does not have a program" in report
+    assert "stopped after 2 of 3" in report
     assert "NOT QUIET" in report
 
 
