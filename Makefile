@@ -4,6 +4,8 @@ STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.bench
 # Suites that hold in a process that gevent has patched as well as in a plain one
 PATCHED := tests/brokers tests/test_hub.py
+# Most of a test is waiting for another process: so many at once keep two cores busy
+AT_ONCE ?= 4
 
 .PHONY: run test check bench bench-logs chaos networks clean help
 
@@ -15,7 +17,7 @@ run: $(STAMP) ## a server on http://127.0.0.1:8000 with the demo page and the sy
 
 test: $(STAMP) ## the whole suite, then again under gevent what can be
 	@scripts/test-tools
-	$(VENV)/bin/python -m pytest -q -ra
+	$(VENV)/bin/python -m pytest -q -ra -n $(AT_ONCE) --dist worksteal
 	$(VENV)/bin/python -m gevent.monkey --module pytest -q -ra -p no:cacheprovider $(PATCHED)
 
 check: $(STAMP) ## format, lint and types
