@@ -98,6 +98,12 @@ class Push(Calls):
         app.register_blueprint(blueprint)
         _pushes.add(self)
 
+    @property
+    def app(self) -> Flask:
+        """The app that it was put into."""
+        assert self._app is not None, "Push() has no app yet: call init_app(app)"
+        return self._app
+
     # -- what is open --------------------------------------------------------------------------
 
     def start(self) -> Running:
@@ -111,8 +117,7 @@ class Push(Calls):
         with self._lock:
             running = self.running
             if running is None:
-                assert self._app is not None, "Push() has no app yet: call init_app(app)"
-                running = self._running = Running(self, self._app)
+                running = self._running = Running(self, self.app)
         return running
 
     def close(self) -> None:

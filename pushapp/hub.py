@@ -139,12 +139,17 @@ class Hub:
 
     def enter(self, subscriber: Subscriber, cursor: Cursor) -> bool:
         """Join and go live at once, for one that has read up to ``cursor`` of channels that are in
-        the window; False: it has to join and read. Never waits."""
+        the window; False: it has to join and read. Never waits.
+
+        Raises:
+            TooManyRequests: as ``join``.
+        """
         recents = self.window.look(listens := subscriber.listens)
         if recents is None or any(recent.since > cursor.n for recent in recents):
             return False
         if not self.go_live(subscriber, cursor):
             return False
+        self.seats.take(subscriber)
         self._subscribers.add(subscriber)
         for channel in listens:
             self._listeners.setdefault(channel, {})[subscriber] = None

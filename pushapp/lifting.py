@@ -11,8 +11,12 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .handover import Head
+from gunicorn.glogging import Logger
+
+from .handover import Head, Mark
 from .heads import Punctual
+
+_MARKS: dict[str, Mark] = {"content-length": "Content-Length", "etag": "ETag"}
 
 log = logging.getLogger(__name__)
 
@@ -61,21 +65,55 @@ class Replayed(Punctual):
         return super().recv(size, flags)
 
 
-_heads: dict[bytes, bytes] = {}
+class Idle:
+    """Stands in for the socket in gunicorn's reader: when the next request is to be read, the
+    connection is lifted off instead, and gunicorn finds that it has ended."""
+
+    def __init__(self, client: Any, lift: Callable[[int], None]) -> None:
+        self._client, self._lift = client, lift
+
+    def recv(self, size: int) -> bytes:
+        self._lift(self._client.detach())
+        return b""
+
+
+_Fields = tuple[bytes, tuple[bytes, ...], tuple[Mark, ...]]
+
+_heads: dict[_Fields, _Fields] = {}
 _HEADS = 256  # distinct heads remembered; most waiting clients share one
 
 
 def head_of(response: Any) -> Head:
     """Return the head of gunicorn's ``response``, as the app and its middlewares made it."""
-    skip = ("content-length", "connection", "transfer-encoding", "etag")
-    lines = [f"{k}: {v}\r\n" for k, v in response.headers if k.lower() not in skip]
-    fields = "".join(lines).encode("latin-1")
+    parts, marks = [""], list[Mark]()
+    for name, value in response.headers:
+        mark = _MARKS.get(name.lower())
+        if mark is not None and mark not in marks:
+            marks.append(mark)
+            parts.append("")
+        elif name.lower() not in ("connection", "transfer-encoding", *_MARKS):
+            parts[-1] += f"{name}: {value}\r\n"
+    for mark in _MARKS.values():
+        if mark not in marks:
+            marks.append(mark)
+            parts.append("")
+    http11 = response.req.version > (1, 0)
+    first = f"HTTP/1.{int(http11)} {response.status}\r\nServer: {response.version}\r\n"
+    made = first.encode("latin-1"), tuple(part.encode("latin-1") for part in parts), tuple(marks)
     if len(_heads) >= _HEADS:
         _heads.clear()
-    fields = _heads.setdefault(fields, fields)
-    http11 = response.req.version > (1, 0)
     # HTTP/1.0 with keep-alive: its clients rely on the end of the connection often enough
-    return Head(response.status, fields, http11, keep=http11 and not response.should_close())
+    keep = http11 and not response.should_close()
+    return Head(*_heads.setdefault(made, made), http11=http11, keep=keep)
+
+
+def is_unseen(worker: Any) -> bool:
+    """Tell whether gunicorn has nothing to do about a single request: it writes no access log,
+    counts nothing, and reads nothing in front of requests. Else it must see them all."""
+    cfg = worker.cfg
+    logs = cfg.accesslog or cfg.logconfig or cfg.logconfig_dict or cfg.logconfig_json or cfg.syslog
+    counts = type(worker.log).access is not Logger.access  # statsd's, or somebody's own
+    return not (logs or counts or cfg.is_ssl or cfg.proxy_protocol != "off" or not cfg.keepalive)
 
 
 def end_reading(client: Any) -> None:

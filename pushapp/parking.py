@@ -13,8 +13,7 @@ from __future__ import annotations
 import _socket
 import threading
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from gevent import get_hub
 
@@ -26,6 +25,13 @@ _READ, _WRITE = 1, 2  # libev's EV_READ, EV_WRITE
 _PIECES = 64  # buffers in one sendmsg; the kernel's limit is 1,024
 
 
+class Heir(Owner, Protocol):
+    """Who has a socket after its owner."""
+
+    def take(self, parked: ParkedSocket) -> None:
+        """Own ``parked``: all is written. It may be paused."""
+
+
 class ParkedSocket:
     """A socket that waits without a greenlet. Everything happens in the loop's own greenlet or
     in one that never yields inside these methods, so no lock is needed."""
@@ -33,7 +39,7 @@ class ParkedSocket:
     __slots__ = (
         "_drained",
         "_ending",
-        "_give_back",
+        "_heir",
         "_lot",
         "_queue",
         "_sock",
@@ -57,7 +63,7 @@ class ParkedSocket:
         self._writer: Any = None
         self._drained: Any = None
         self._ending = False
-        self._give_back: Callable[[int], None] | None = None
+        self._heir: Heir | None = None
         _set_options(self._sock, lot.patience)
         self._watcher: Any = get_hub().loop.io(fd, _READ)
         self._watcher.start(self._on_readable)
@@ -66,10 +72,15 @@ class ParkedSocket:
     def closed(self) -> bool:
         return self._sock is None or self._ending
 
+    @property
+    def lot(self) -> Lot:
+        """The lot that it stands in."""
+        return self._lot
+
     # -- reading -------------------------------------------------------------------------------
 
     def _on_readable(self) -> None:
-        if self._ending and self._give_back is not None:
+        if self._ending and self._heir is not None:
             self.pause()  # its next request: not ours to read
         elif self._ending:
             self.read(65536)  # what still comes is of no interest, only its end is
@@ -216,13 +227,18 @@ class ParkedSocket:
             return  # the write found it gone
         self._end()
 
-    def hand_over(self, data: bytes, give_back: Callable[[int], None]) -> None:
-        """Send ``data``, the last of ours; once it is out, ``give_back`` gets the socket."""
-        self.owner = None
+    def hand_over(self, data: bytes, heir: Heir) -> None:
+        """Send ``data``, the last of ours; once it is out, ``heir`` gets the socket. Until then it
+        is not looked at what the client sends."""
+        self.owner = heir
         self.write(data)
-        if self._sock is not None:
-            self._give_back = give_back
+        if self._sock is None:
+            return  # the heir has heard of it
+        if self._queue:
+            self._heir = heir
             self._end()
+        else:
+            heir.take(self)
 
     def _end(self) -> None:
         self._ending = True
@@ -233,9 +249,10 @@ class ParkedSocket:
             self._last_written()
 
     def _last_written(self) -> None:
-        if self._give_back is not None:
-            give_back = self._give_back
-            give_back(self.detach())
+        if self._heir is not None:
+            heir, self._heir, self._ending = self._heir, None, False
+            self._lot.wheel.cancel(self)
+            heir.take(self)
             return
         # Closing with unread input would make the kernel send a reset, which can destroy what the
         # client has not read yet: half-close, and wait for its end (RFC 9112 section 9.6).
@@ -249,7 +266,7 @@ class ParkedSocket:
 
     def on_due(self) -> float | None:
         """The time for its goodbye is over."""
-        self.close()
+        self._gone()
         return None
 
     def _gone(self) -> None:

@@ -19,6 +19,7 @@ from simple_websocket import Server
 from werkzeug.datastructures import CombinedMultiDict, MultiDict
 from werkzeug.exceptions import HTTPException
 
+from .again import may_come_again
 from .auth import Grant
 from .body import end_connection, read_body, refuse_body
 from .broker.roster import Entry
@@ -61,6 +62,7 @@ def poll_view() -> Response:
     wanted = _wanted(push)
     grant = push.gate.may_subscribe(wanted.channels)
     connection = push.connection_id(wanted.connection, grant.user)
+    may_come_again(push, wanted, grant, connection, waits=False)
     reply = first_answer(push.broker, wanted, connection)
     push.tally.answered("poll", reply.count, reply.lost)
     _came_again(push, "poll", wanted, grant, connection, reply.interval)
@@ -73,6 +75,7 @@ def longpoll_view() -> Response:
     wanted = _wanted(push)
     grant = push.gate.may_subscribe(wanted.channels)
     connection = push.connection_id(wanted.connection, grant.user)
+    may_come_again(push, wanted, grant, connection, waits=True)
     reply = first_answer(push.broker, wanted, connection)
     hold = wanted.hold if grant.seconds is None else min(wanted.hold, grant.seconds)
     _came_again(push, "longpoll", wanted, grant, connection, hold)
@@ -90,7 +93,7 @@ def longpoll_view() -> Response:
     if berth is None:
         return poll.response(waiting.wait(hold), wanted)
     berth.waiting = waiting
-    return Response(headers=poll.HEADERS)
+    return poll.empty_response()
 
 
 def _came_again(

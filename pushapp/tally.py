@@ -176,9 +176,15 @@ class Tally:
         self.delivery = Histogram(_LATENCY)
         self.log = {operation: Histogram(_ROUND_TRIP) for operation in OPERATIONS}
 
-    def answered(self, transport: str, messages: int, lost: Iterable[Loss]) -> None:
+    def answered(
+        self,
+        transport: str,
+        messages: int,
+        lost: Iterable[Loss],
+        way: dict[str, int] | None = None,  # ``lane``; None: ``answers``
+    ) -> None:
         """Count an answer to a poll or a long poll."""
-        self.answers[transport] += 1
+        (self.answers if way is None else way)[transport] += 1
         self.deliveries[transport] += messages
         self.lost(transport, lost)
 

@@ -27,13 +27,14 @@ _TOTAL = 32 << 20  # ... of all channels together
 
 
 class Recent:
-    """What is at hand of one channel: all of it after ``since``."""
+    """What is at hand of one channel: all of it after ``since``; ``last`` and ``latest`` are of all
+    since it was ``begun``."""
 
-    __slots__ = ("asked", "last", "latest", "messages", "since", "size")
+    __slots__ = ("asked", "begun", "last", "latest", "messages", "since", "size")
 
     def __init__(self) -> None:
-        self.since = NEVER  # until it is followed
-        self.last = 0  # number of the newest message after ``since``; 0: there is none
+        self.since = self.begun = NEVER  # until it is followed
+        self.last = 0  # number of its newest message; 0: there is none
         self.latest: float | None = None  # its time, Unix seconds
         self.messages: deque[Message] = deque()
         self.size = 0  # characters of data
@@ -109,7 +110,7 @@ class Window:
             if self._recent.get(channel) is not recent:
                 self.unwatch(channel)  # it was let go meanwhile
             elif since.epoch == self.cursor.epoch:
-                recent.since = since.n
+                recent.since = recent.begun = since.n
             else:  # the hub has not heard of this epoch yet
                 self._close(channel)
 

@@ -23,10 +23,16 @@ import gevent
 from gevent import Greenlet, Timeout, getcurrent
 from gevent.event import Event
 
+from .again import Again
+from .bay import Bay
+from .cutting import END, Cut
 from .extension import live_pushes
 from .handover import CONNECTION, Parkable
 from .heads import HeadTimeout, Listening, Punctual
-from .lifting import Begun, Replayed, end_reading, head_of
+from .lane import Known, Lane
+from .lifting import Begun, Idle, Replayed, end_reading, head_of, is_unseen
+from .outlet import Lot
+from .parking import ParkedSocket
 
 DRAIN_MARGIN = 3.0  # seconds before gunicorn's graceful_timeout by which a drain is over
 WATCH = 0.1  # seconds between looks at whether the worker is to end
@@ -35,13 +41,32 @@ WATCH = 0.1  # seconds between looks at whether the worker is to end
 class Connection:
     """One TCP connection, from accept to its end, across requests and parking."""
 
-    __slots__ = ("address", "busy", "client", "close", "listener", "waiting", "yard")
+    __slots__ = (
+        "address",
+        "again",
+        "bay",
+        "busy",
+        "client",
+        "close",
+        "head",
+        "listener",
+        "waiting",
+        "yard",
+    )
 
     def __init__(self, yard: Yard, listener: Any, client: Any, address: Any) -> None:
         self.yard, self.listener, self.client, self.address = yard, listener, client, address
         self.busy = False  # a request is in progress
         self.close = False  # ... and is the last one
         self.waiting: Parkable | None = None
+        self.again: Again | None = None  # what may be remembered of its request
+        self.head = b""  # the head of the next one, where it was read in the lane
+        self.bay: Bay | None = None
+
+    @property
+    def host(self) -> object:
+        """The address of the peer, without a port."""
+        return self.address[0] if isinstance(self.address, tuple) else self.address
 
     @property
     def parks(self) -> bool:
@@ -54,10 +79,16 @@ class Connection:
         gunicorn's own count."""
         return bool(len(self.yard) < self.yard.most)
 
-    def give_back(self, fd: int, early: bytes) -> None:
-        """Let gunicorn serve the next request of this connection; ``early`` was read already."""
-        self.waiting = None
-        self.yard.take_back(self, fd, early)
+    def go_on(self, parked: ParkedSocket, data: bytes, early: bytes) -> None:
+        """Write ``data``, and serve what comes next; see ``handover``."""
+        bay = self.yard.bay_of(self, parked.lot)
+        bay.expect(early)
+        parked.hand_over(data, bay)
+
+    def end(self) -> None:
+        """Its client has left, or is to."""
+        if self.bay is not None:
+            self.bay.on_gone()
 
 
 class Yard:
@@ -70,6 +101,10 @@ class Yard:
         self.most = worker.cfg.worker_connections
         self._connections: dict[Greenlet, Connection] = {}
         self.draining = False
+        self.keepalive = float(worker.cfg.keepalive)  # seconds
+        self.lane = Lane() if is_unseen(worker) else None
+        self.reading = 0  # answers that are being read in the lane
+        self._bays: set[Bay] = set()
         self._drained = Event()
         self._servers: list[Listening] = []
         worker.wsgi = self.wsgi
@@ -95,10 +130,13 @@ class Yard:
 
     def handle(self, listener: Any, client: Any, address: Any) -> None:
         """Serve a connection: gunicorn's own way, with a note of who it is."""
+        self._serve_on(Connection(self, listener, client, address))
+
+    def _serve_on(self, connection: Connection) -> None:
         me = getcurrent()
-        self._connections[me] = Connection(self, listener, client, address)
+        self._connections[me] = connection
         try:
-            self._handle(listener, client, address)
+            self._handle(connection.listener, connection.client, connection.address)
         finally:
             del self._connections[me]
 
@@ -114,13 +152,17 @@ class Yard:
         connection = self._connections.get(getcurrent())
         if connection is None or connection.client is not environ.get("gunicorn.socket"):
             return self._app(environ, start_response)  # type: ignore[no-any-return]
-        connection.waiting = None
+        connection.waiting = connection.again = None
+        head, connection.head = connection.head, b""
         environ[CONNECTION] = connection
         body = environ["wsgi.input"]
         result = self._app(environ, start_response)
         if isinstance(result, GeneratorType):
             # A middleware that is a generator runs the app at its first step only.
             return Begun(result, lambda: self._finish(connection, body, result, start_response))
+        if connection.again is not None and not connection.close:
+            self._learn(connection, head, environ, start_response.__self__)
+            self._lift_next(connection, body.reader.unreader)
         self._finish(connection, body, result, start_response)
         return result  # type: ignore[no-any-return]
 
@@ -142,15 +184,74 @@ class Yard:
         raise StopIteration
 
     def take_back(self, connection: Connection, fd: int, early: bytes) -> None:
-        """Serve what comes next on ``fd`` in a new greenlet."""
-        client = Replayed(early, fd)
-        gevent.spawn(self._serve_returned, connection.listener, client, connection.address)
+        """Serve what comes next on ``fd`` in a new greenlet; ``early`` was read of it already."""
+        connection.client = Replayed(early, fd)
+        connection.head = early if early.endswith(END) else b""
+        gevent.spawn(self._serve_returned, connection)
 
-    def _serve_returned(self, listener: Any, client: Any, address: Any) -> None:
+    def _serve_returned(self, connection: Connection) -> None:
+        client = connection.client
         try:
-            self.handle(listener, client, address)
+            self._serve_on(connection)
         finally:
             client.close()
+
+    # -- the lane ------------------------------------------------------------------------------
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more connection may be in the lane."""
+        return self.lane is not None and len(self) + len(self._bays) < self.most
+
+    def _learn(
+        self, connection: Connection, head: bytes, environ: dict[str, Any], response: Any
+    ) -> None:
+        """Remember the request that was answered just now, where its head is known."""
+        again = connection.again
+        if head and self.lane is not None and again is not None and again.app is self._app:
+            self.lane.learn(head, connection.host, again, environ, response)
+
+    def _lift_next(self, connection: Connection, reader: Any) -> None:
+        """Have the next request of a connection read in the lane."""
+        if connection.again is None or connection.waiting is not None or not self.has_room:
+            return
+        early = reader.take_buffered()
+        if early:
+            reader.unread(early)  # gunicorn has begun to read it
+        elif not self.draining:
+            lot = connection.again.lot
+            reader.sock = Idle(connection.client, lambda fd: self._lift(connection, fd, lot))
+
+    def _lift(self, connection: Connection, fd: int, lot: Lot) -> None:
+        bay = self.bay_of(connection, lot)
+        bay.take(ParkedSocket(fd, lot, bay))
+
+    def bay_of(self, connection: Connection, lot: Lot) -> Bay:
+        """Return the connection's place in the lane."""
+        if connection.bay is None:
+            connection.bay = Bay(connection, lot)
+            connection.client = connection.again = None  # nobody needs them in the lane
+            self._bays.add(connection.bay)
+        return connection.bay
+
+    def forget(self, connection: Connection, bay: Bay) -> None:
+        """Let go of a connection's place in the lane; idempotent."""
+        connection.bay = None
+        self._bays.discard(bay)
+
+    def find(self, head: bytes, host: object) -> tuple[Known, Cut] | None:
+        """Return what the lane knows of a request."""
+        return None if self.lane is None or self.draining else self.lane.find(head, host)
+
+    def count(self) -> None:
+        """Count an answer as gunicorn does, which ends a worker after so many."""
+        if self.lane is not None:
+            self.lane.hits += 1
+        worker = self._worker
+        worker.nr += 1
+        if worker.nr >= worker.max_requests and worker.alive:
+            worker.log.info("Autorestarting worker after current request.")
+            worker.alive = False
 
     # -- ending --------------------------------------------------------------------------------
 
@@ -170,13 +271,19 @@ class Yard:
         for server in self._servers:
             server.stop_accepting()
         for connection in list(self._connections.values()):
-            if not connection.busy:
+            if not connection.busy and connection.client is not None:
                 end_reading(connection.client)
+        for bay in list(self._bays):
+            bay.close()
         pushes = live_pushes()
         for push in pushes:
             push.drain()
         while time.monotonic() < deadline:
-            if not self._connections and not any(push.unsent for push in pushes):
+            if (
+                not self._connections
+                and not self.reading
+                and not any(push.unsent for push in pushes)
+            ):
                 return
             self._notify()
             gevent.sleep(WATCH)

@@ -49,6 +49,7 @@ class LongPoll(Subscriber):
         "_who",
         "answered",
         "hub",
+        "way",
     )
     transport = "longpoll"
 
@@ -68,10 +69,19 @@ class LongPoll(Subscriber):
         self._arrived = None if parks else threading.Event()
         self.answered: Answer | None = None
         self._refusal: PushError | None = None  # what is said instead of the answer
+        self.way: dict[str, int] | None = None  # in which its answer is counted; see ``tally``
         self._early = b""
         self._socket: ParkedSocket | None = None
         self._connection: Connection | None = None
         self._head: Head | None = None
+
+    def enter(self, hold: float, cursor: Cursor) -> bool:
+        """Wait at once, where it is known in the hub that there is nothing up to ``cursor``; False:
+        ``begin`` has to. Never waits itself; to be called in the event loop."""
+        if not self.hub.enter(self, cursor):
+            return False
+        self.hub.wheel.set(self, hold)
+        return True
 
     def begin(self, hold: float) -> None:
         """Join, then read, then wait; where there is something already, it is the answer.
@@ -139,6 +149,7 @@ class LongPoll(Subscriber):
     def abandon(self) -> None:
         if self._socket is not None:
             self._socket.close()
+            self.on_gone()
 
     def left(self) -> None:
         self._who.seen(self.id, 0.0)  # its next request is due
@@ -150,7 +161,7 @@ class LongPoll(Subscriber):
             if self.presence and self.id != self._asked.connection:
                 reply.owed = self.channels  # a connection begins with who is there
             self.answered = reply
-            self.hub.tally.answered(self.transport, reply.count, reply.lost)
+            self.hub.tally.answered(self.transport, reply.count, reply.lost, self.way)
             self.hub.leave(self)
             if self._arrived is not None:
                 self._arrived.set()
@@ -165,14 +176,14 @@ class LongPoll(Subscriber):
             spawn(self._settle, self.answered)  # it may have to wait for the log
             return
         if self.hub.draining or not connection.keeps:
-            head = Head(head.status, head.fields, head.http11, keep=False)
+            head = head.closing()
         data = self._rendered(self.answered, head)
         self._socket = self._connection = None
         if head.keep:
-            early = self._early
-            parked.hand_over(data, lambda fd: connection.give_back(fd, early))
+            connection.go_on(parked, data, self._early)
         else:
             parked.finish(data)
+            connection.end()
 
     def _settle(self, reply: Answer) -> None:
         try:
@@ -189,10 +200,8 @@ class LongPoll(Subscriber):
         not_modified = unchanged(reply, self._asked)
         tag = etag(reply, self._asked, not_modified)
         if not_modified:
-            return head.render("304 NOT MODIFIED") + f"ETag: {tag}\r\n\r\n".encode()
-        body = reply.body()
-        data = head.render() + f"ETag: {tag}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-        return data + body
+            return head.bare(b"304 NOT MODIFIED") + f"ETag: {tag}\r\n\r\n".encode()
+        return head.answer(tag, reply.body())
 
     def wait(self, hold: float) -> Answer:
         """Wait for the answer in this greenlet or thread: for a client that cannot be parked.
@@ -219,10 +228,15 @@ class LongPoll(Subscriber):
         self._early = early
         if early:
             parked.pause()  # a pipelined request: it is served after this answer
-        self._socket, self._connection, self._head = parked, connection, head
         with self.hub.lock:
-            if self.answered is not None:  # while the empty response went through the middlewares
-                self._write()
+            self.stay(parked, connection, head)
+
+    def stay(self, parked: ParkedSocket, connection: Connection, head: Head) -> None:
+        """Wait on a socket that is parked already. The hub's lock is held."""
+        parked.owner = self
+        self._socket, self._connection, self._head = parked, connection, head
+        if self.answered is not None:  # while the empty response went through the middlewares
+            self._write()
 
     def on_input(self) -> None:
         """Look without taking: what comes is the next request, and not ours to read."""
@@ -230,8 +244,11 @@ class LongPoll(Subscriber):
             self._socket.pause()
 
     def on_gone(self) -> None:
-        self._socket = self._connection = None
+        connection, self._connection = self._connection, None
+        self._socket = None
         self.hub.leave(self)
+        if connection is not None:
+            connection.end()
 
     def on_overflow(self) -> None:
         """Nothing is unsent while it waits, so there is nothing to cut."""
@@ -240,7 +257,7 @@ class LongPoll(Subscriber):
 def _refused(error: PushError, head: Head) -> bytes:
     """Return ``error`` under a head that was made for an answer."""
     refusal = problem(error)
-    ours = HEADERS["Content-Type"].encode(), refusal.headers["Content-Type"].encode()
-    head = Head(refusal.status, head.fields.replace(*ours, 1), head.http11, head.keep)
+    kinds = HEADERS["Content-Type"].encode(), refusal.headers["Content-Type"].encode()
     body: bytes = refusal.get_data()
-    return head.render() + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
+    data = head.of_error(refusal.status, kinds).bare()
+    return data + b"Content-Length: %d\r\n\r\n" % len(body) + body

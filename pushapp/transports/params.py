@@ -55,8 +55,7 @@ def asked(request: Request, values: MultiDict[str, str], *, stream: bool, least:
     Raises:
         InvalidInput: a parameter does not fit.
     """
-    cursors = [text for text in values.getlist("cursor") if text]
-    cursor = oldest(cursors, "cursor")
+    cursor = oldest((text for text in values.getlist("cursor") if text), "cursor")
     conditional = False
     etags: frozenset[str] = frozenset()
     if stream:
@@ -64,11 +63,7 @@ def asked(request: Request, values: MultiDict[str, str], *, stream: bool, least:
         if last:
             cursor = Cursor.parse(last, "Last-Event-ID")
     else:
-        etags = _etags(request.headers.get("If-None-Match", ""))
-        if cursor is None and etags:
-            ours = [etag for etag in etags if _is_cursor(etag)]
-            cursor = oldest(ours, "If-None-Match")
-            conditional = cursor is not None or "*" in etags
+        cursor, etags, conditional = match(cursor, request.headers.get("If-None-Match", ""))
     presence = values.get("presence", "")
     if presence not in ("", "0", "1"):
         raise InvalidInput("presence", presence, "1 or 0")
@@ -82,6 +77,20 @@ def asked(request: Request, values: MultiDict[str, str], *, stream: bool, least:
         etags=etags,
         conditional=conditional,
     )
+
+
+def match(cursor: Cursor | None, header: str) -> tuple[Cursor | None, frozenset[str], bool]:
+    """Return the cursor, the ETags and whether 304 may be said, with ``header`` as If-None-Match:
+    it stands in where there is no ``cursor``.
+
+    Raises:
+        InvalidInput: its cursors are none that any log gave out.
+    """
+    etags = _etags(header) if header else frozenset()
+    if cursor is not None or not etags:
+        return cursor, etags, False
+    cursor = oldest((etag for etag in etags if _is_cursor(etag)), "If-None-Match")
+    return cursor, etags, cursor is not None or "*" in etags
 
 
 def channels(given: Iterable[str], least: int = 1) -> tuple[str, ...]:

@@ -172,3 +172,10 @@ def response(reply: Answer, asked: Asked) -> Response:
     result = Response(b"" if not_modified else reply.body(), 304 if not_modified else 200, HEADERS)
     result.headers["ETag"] = etag(reply, asked, not_modified)
     return result
+
+
+def empty_response() -> Response:
+    """Return what stands for a later answer until the client is parked: with the same fields."""
+    result = Response(b"", headers=HEADERS)
+    result.headers["ETag"] = '""'
+    return result

@@ -1,0 +1,245 @@
+"""A poll or a long poll that may come again: answered without the app, and just as the app would.
+
+What belongs here: whether a request may be remembered, whether it still may be answered, and the
+answer, out of the hub's window or the log. What does not: how a request is known again (``heads``,
+``lane``), connections (``bay``).
+
+The window stands for the log where the log's ``Tail``, looked at after the request has come, ends
+where the window does. So whoever has seen a publish acknowledged and asks then, is never given less
+than that, whichever process has acknowledged it.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import flask
+from flask import Flask, request
+from flask.sessions import SecureCookieSessionInterface
+from gevent import get_hub
+
+from .auth import Grant, current_token
+from .broker.interface import PAGE_BYTES, PAGE_MESSAGES, Page, Tail
+from .cutting import Cut
+from .errors import PushError
+from .handover import connection_of
+from .message import Cursor
+from .outlet import Lot
+from .throttle import address_of
+from .transports import poll
+from .transports.longpoll import LongPoll
+from .transports.params import Asked, match
+from .window import Window, after
+
+if TYPE_CHECKING:
+    from .extension import Push
+
+_NOWHERE = Cursor("", 0)
+_SIGNALS = (
+    flask.request_started,
+    flask.request_finished,
+    flask.request_tearing_down,
+    flask.appcontext_pushed,
+)
+
+
+class Glance:
+    """Where the log is, looked at once in each turn of the event loop.
+
+    What is served in a turn had come when it began, so one look serves all of it.
+    """
+
+    def __init__(self, window: Window) -> None:
+        self._window = window
+        self._turn = -1.0  # the loop's own time, which moves on with each turn
+        self._tail: Tail | None = None
+
+    def tail(self) -> Tail | None:
+        """Return where the log is; None where only reading tells."""
+        turn = get_hub().loop.now()
+        if turn != self._turn:
+            self._tail, self._turn = self._window.tail(), turn
+        return self._tail
+
+
+class Again:
+    """What is known of one request."""
+
+    def __init__(
+        self, push: Push, asked: Asked, grant: Grant, connection: str, waits: bool
+    ) -> None:
+        running = push.start()
+        self.app = push.app
+        self.waits = waits  # a long poll
+        self._transport = "longpoll" if waits else "poll"
+        self.asked = asked
+        self._push, self._running, self._hub = push, running, running.hub
+        self._user, self._token = grant.user, current_token()
+        self._until = None if grant.seconds is None else time.monotonic() + grant.seconds
+        self._id = connection if connection == asked.connection else None
+        self._address = address_of(push)
+        self._counted = self._address if push.api_keys.current() is None else None
+        self._cursor, self._stamp = request.args.get("cursor"), request.args.get("_")
+        self._match = request.headers.get("If-None-Match", "")
+        self._latest: float | None = None  # see Page
+        self._at, self._floor = _NOWHERE, -1  # the point of the log at which it was so
+
+    @property
+    def lot(self) -> Lot:
+        return self._running.lot
+
+    # -- whether it may ------------------------------------------------------------------------
+
+    def is_read_as(self, cut: Cut) -> bool:
+        """Tell whether the app has found the values that were cut out, and no others."""
+        return (cut.cursor, cut.stamp, cut.match) == (self._cursor, self._stamp, self._match)
+
+    def asks(self, cut: Cut) -> Asked:
+        """Return what is asked for with other values.
+
+        Raises:
+            InvalidInput: one is no cursor.
+        """
+        first = self.asked
+        cursor = None if cut.cursor is None else Cursor.parse(cut.cursor)
+        cursor, etags, conditional = match(cursor, cut.match)
+        return Asked(
+            channels=first.channels,
+            cursor=cursor,
+            history=first.history,
+            hold=first.hold,
+            connection=first.connection,
+            presence=False,
+            etags=etags,
+            conditional=conditional,
+        )
+
+    def may(self, asked: Asked) -> bool:
+        """Tell whether it may be answered now, and count it as a request; else the app says why
+        not, or is asked anew."""
+        if self._until is not None and time.monotonic() >= self._until:
+            return False
+        if asked.history and asked.cursor is None:
+            return False  # a first answer has more in it
+        try:
+            if self._token is not None:
+                self._push.tokens.left(self._token)
+            if self._id is not None:
+                self._running.endings.check(self._id, self._user)
+                if not self._running.presence.seen(self._id, asked.hold):
+                    return False
+            if self.waits:
+                self._push.check_room(self._user, self._address)
+            if self._counted is not None:
+                self._push.limits.request(self._counted)
+        except PushError:
+            return False
+        return True
+
+    # -- what there is -------------------------------------------------------------------------
+
+    def at_hand(self, asked: Asked) -> Page | None:
+        """Return what the log has for ``asked`` at this moment, out of the window; None where it
+        has to be read. Never waits."""
+        tail = self._running.glance.tail()
+        if tail is None or tail.cursor != self._hub.window.cursor or tail.floor != self._floor:
+            return None
+        now, known = tail.cursor, self._at
+        at = now if asked.cursor is None else asked.cursor
+        recents = self._hub.window.look(asked.channels)
+        if recents is None or at.epoch != now.epoch or not tail.floor <= at.n <= now.n:
+            return None
+        latest, news = self._latest, False
+        for recent in recents:
+            if recent.since > at.n or recent.begun > known.n:
+                return None
+            if recent.latest is not None and (latest is None or recent.latest > latest):
+                latest = recent.latest
+            news = news or recent.last > at.n
+        if known.epoch != now.epoch:
+            return None
+        if not news:
+            return Page(now, latest=latest)
+        messages = after(recents, at.n)
+        size = 4 * sum(len(message.data) for message in messages)  # bytes at most
+        if tail.trimmed > at.n or len(messages) > PAGE_MESSAGES or size > PAGE_BYTES:
+            return None
+        return Page(now, messages, latest=latest)
+
+    def read(self, asked: Asked) -> Page:
+        """Return the same from the log; the next answer may come out of the window.
+
+        Raises:
+            LogUnavailable: the log does not answer.
+        """
+        window = self._hub.window
+        window.keep(asked.channels)
+        tail = window.tail()
+        page = self._hub.log.read(asked.channels, asked.cursor)
+        if tail is not None and not page.more:
+            self._latest, self._at, self._floor = page.latest, page.cursor, tail.floor
+        return page
+
+    def answer(self, page: Page) -> poll.Answer:
+        """Return the answer that hands ``page`` over."""
+        reply = poll.answer(page, self._id or self._push.connection_id(None, self._user))
+        if self._id is not None and not self.waits:
+            self._running.presence.seen(self._id, reply.interval)
+        return reply
+
+    # -- waiting -------------------------------------------------------------------------------
+
+    def must_wait(self, asked: Asked, reply: poll.Answer) -> bool:
+        """Tell whether a long poll waits, because there is nothing yet."""
+        return self.waits and asked.cursor is not None and poll.is_empty(reply)
+
+    def waiting(self, asked: Asked, reply: poll.Answer) -> LongPoll:
+        """Return the subscriber that is to wait."""
+        lot, who = self._running.lot, self._running.presence
+        waiting = LongPoll(self._hub, lot, who, asked, reply.connection, parks=True)
+        waiting.user, waiting.address = self._user, self._address
+        waiting.way = self._push.tally.lane
+        return waiting
+
+    def count(self, reply: poll.Answer) -> None:
+        """Count an answer that did not have to be waited for."""
+        tally = self._push.tally
+        tally.answered(self._transport, reply.count, reply.lost, tally.lane)
+
+    def hold(self, asked: Asked) -> float:
+        """Return for how many seconds it may wait."""
+        if self._until is None:
+            return asked.hold
+        return min(asked.hold, self._until - time.monotonic())
+
+
+def may_come_again(push: Push, asked: Asked, grant: Grant, connection: str, waits: bool) -> None:
+    """Note on the connection that the current request may come again, where nothing but its head
+    and the log decides about its answer."""
+    berth = connection_of(request.environ)
+    if berth is None or not push.settings.park or request.method != "GET":
+        return
+    values = request.args
+    if asked.presence or "ticket" in values or any(len(given) > 1 for _, given in values.lists()):
+        return  # lists of members are read anew, and a ticket is good once
+    if is_watched(push.app):
+        return
+    berth.again = Again(push, asked, grant, connection, waits)
+
+
+def is_watched(app: Flask) -> bool:
+    """Tell whether ``app`` looks at requests with functions of its own, which must see them all.
+
+    ``@authorize`` is none of those: it has said for how long its answer holds.
+    """
+    functions = (
+        app.before_request_funcs,
+        app.after_request_funcs,
+        app.teardown_request_funcs,
+        app.url_value_preprocessors,
+    )
+    ours = type(app) is Flask and app.wsgi_app == Flask.wsgi_app.__get__(app)
+    plain = type(app.session_interface) is SecureCookieSessionInterface
+    listens = any(signal.receivers for signal in _SIGNALS)
+    return not (ours and plain) or listens or any(found.get(None) for found in functions)
