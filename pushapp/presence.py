@@ -58,6 +58,7 @@ class Presence:
         self._worker = secrets.token_hex(8)
         self._lock = threading.Lock()
         self._streams: dict[str, Stream] = {}
+        self._doubles: dict[str, list[Stream]] = {}  # under an id that a newer stream has, too
         self._pollers: dict[str, Poller] = {}
         self._ended: dict[str, float] = {}  # streams' ids → when their grace is over, in that order
         self._changed: set[str] = set()  # ids to bring, or to report gone
@@ -71,6 +72,9 @@ class Presence:
     def came(self, stream: Stream) -> None:
         """A stream has begun, or says something else of itself now."""
         with self._lock:
+            before = self._streams.get(stream.id)
+            if before is not None and before is not stream:  # it tries a better transport
+                self._doubles.setdefault(stream.id, []).append(before)
             self._streams[stream.id] = stream
             self._pollers.pop(stream.id, None)
             self._ended.pop(stream.id, None)
@@ -78,10 +82,21 @@ class Presence:
 
     def left(self, stream: Stream) -> None:
         """A stream has ended; one that had not begun may, too."""
+        id = stream.id
         with self._lock:
-            if self._streams.get(stream.id) is stream:
-                del self._streams[stream.id]
-                self._ended[stream.id] = time.monotonic() + self.grace
+            others = self._doubles.get(id, [])
+            if stream in others:
+                others.remove(stream)
+            elif self._streams.get(id) is not stream:
+                return
+            elif others:
+                self._streams[id] = others.pop()
+                self._changed.add(id)
+            else:
+                del self._streams[id]
+                self._ended[id] = time.monotonic() + self.grace
+            if not others:
+                self._doubles.pop(id, None)
 
     def polled(self, entry: Entry, seconds: float) -> None:
         """A poller has come again under its id; in ``seconds`` it is due to come once more."""

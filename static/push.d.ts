@@ -57,6 +57,25 @@ declare namespace Push {
     reason: 'expired' | 'epoch' | 'limit' | 'gap';
   }
 
+  /** A user, however many tabs and devices they have, or a connection without one. */
+  interface Member {
+    user?: string;
+    anonymous?: string;
+    /** What the user's token says of them. */
+    member?: any;
+  }
+
+  interface Presence {
+    channel: string;
+    version: string;
+    /** How many there are; `members` may have fewer, where there are more than 100. */
+    count: number;
+    /** Who is there now. */
+    members: Member[];
+    /** What was told just now. */
+    changes: (Member & { event: 'join' | 'leave' | 'occupied' | 'vacated' })[];
+  }
+
   interface Failure {
     detail?: string;
     title?: string;
@@ -89,7 +108,7 @@ declare namespace Push {
     history: { channel: string; messages: Message[] };
     recovered: { cursor: string };
     lost: Loss[];
-    presence: { channel: string; version?: number; count?: number; changes?: any[] };
+    presence: Presence;
     /** The new readyState. */
     state: 0 | 1 | 2 | 3;
     error: Failure;
@@ -140,6 +159,8 @@ declare namespace Push {
     readonly transport: Transport | null;
     readonly cursor: string | null;
     readonly channels: string[];
+    /** With `presence`: channel -> who is there. */
+    readonly members: { [channel: string]: Member[] };
     readonly options: Options;
     readonly stats: Stats;
     readonly CONNECTING: 0;

@@ -280,13 +280,15 @@
   // A poll's answer is a stream in small: welcome, history, messages, live.
   function asFrames(answer, receive) {
     receive({type: 'welcome', connection: answer.connection});
-    ['history', 'presence'].forEach(function (type) {
+    function each(type) {
       Object.keys(answer[type] || {}).forEach(function (channel) {
         var told = answer[type][channel];
         receive(copy({type: type, channel: channel}, type === 'history' ? {messages: told} : told));
       });
-    });
+    }
+    each('history');
     answer.messages.forEach(receive);
+    each('presence'); // later: it moves the cursor beyond the messages
     receive({type: 'live', cursor: answer.cursor, recovered: answer.recovered, lost: answer.lost});
   }
 
@@ -409,7 +411,7 @@
         token: function (then) {
           withToken(function (token) { if (isAlive(it)) { then(token); } }, it.failed);
         },
-        parameters: function () { return copy({connection: connection}, from(it)); },
+        parameters: function () { return from(it); },
         address: function (path, ticket) {
           var anchor = root.document.createElement('a'); // resolves a relative URL, in every browser
           anchor.href = options.url + path + '?' + query(copy({ticket: ticket}, from(it)));
@@ -458,7 +460,7 @@
     function from(it) {
       var data = parameters();
       it.cursor = data.cursor;
-      return data;
+      return copy({connection: connection}, data); // who comes back by another way is the same one
     }
 
     function asked(it, path) {
@@ -995,7 +997,7 @@
     var options = copy({url: '/push', transports: ['websocket', 'sse', 'longpoll', 'poll']}, given);
     var push = {
       readyState: CONNECTING, transport: null, cursor: options.cursor || null,
-      channels: names(options.channels), options: options,
+      channels: names(options.channels), members: map(), options: options,
       stats: {requests: 0, empty: 0, messages: 0, duplicates: 0, bytes: 0, reconnects: 0},
       CONNECTING: CONNECTING, OPEN: OPEN, CLOSING: CLOSING, CLOSED: CLOSED
     };
@@ -1004,6 +1006,7 @@
     var newest = map(); // channel and epoch -> N of the last message: ids of an epoch may be compared
     var last = map(); // channel -> id of its last message
     var checked = map(); // channels with a message on this stream: `prev` proves the next one
+    var listed = map(); // channel -> as of where its members are known
     var suspect = null; // id of a message before which something seems to be missing
     var sync = null; // {xhr, frames}: while it reads by itself, what comes meanwhile waits
     var carrier = null; // the transport of the line that is open
@@ -1129,7 +1132,7 @@
           if (frame.recovered === false) { continuity(frame); }
           break;
         case 'presence':
-          if (push.channels.indexOf(frame.channel) >= 0) { emit('presence', frame); }
+          presence(frame);
           break;
         case 'error':
           emit('error', frame);
@@ -1137,6 +1140,28 @@
         // `reconnect` is the line's; types that are not known here are of a later server, no harm.
         case 'reconnect':
       }
+    }
+
+    // A list replaces what was known; changes that are not newer are in it already.
+    function presence(frame) {
+      var channel = frame.channel, given = frame.members, list = given || push.members[channel];
+      var at = placeOf({channel: channel, id: frame.version}), before = listed[channel] || [];
+      var old = at[0] === before[0] && at[1] < before[1] + !given;
+      if (mine(frame) && list && !old) {
+        frame.changes.forEach(function (change) {
+          list = list.filter(function (member) {
+            return member.user !== change.user || member.anonymous !== change.anonymous;
+          });
+          if (change.event === 'join') {
+            list.push({user: change.user, anonymous: change.anonymous, member: change.member});
+          }
+        });
+        listed[channel] = at;
+        push.members[channel] = list;
+        frame.members = list;
+        emit('presence', frame);
+      }
+      if (!given) { moved(frame.version); }
     }
 
     function mine(message) { return push.channels.indexOf(message.channel) >= 0; }
@@ -1415,6 +1440,8 @@
         without(push.channels, channels).forEach(function (channel) {
           delete last[channel];
           delete checked[channel];
+          delete listed[channel];
+          delete push.members[channel];
         });
         push.channels = channels;
         if (!client.wants().channels.length) { push.cursor = null; } // nothing to go on with

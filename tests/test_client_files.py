@@ -85,7 +85,7 @@ def test_the_types_name_every_option_event_and_member() -> None:
     types = TYPES.read_text(encoding="utf-8")
     options = set(re.findall(r"\boptions\.([a-z]\w*)", text, re.IGNORECASE))
     events = set(re.findall(r"\bemit\('(\w+)'", text)) | {"presence"}
-    members = set(re.findall(r"(?<!\$\.)\bpush\.(\w+) = ", text)) | {"stats", "options"}
+    members = set(re.findall(r"(?<!\$\.)\bpush\.(\w+) = ", text)) | {"stats", "options", "members"}
     assert options == declared(types, "Options")
     assert events == declared(types, "Events")
     states = {"CONNECTING", "OPEN", "CLOSING", "CLOSED"}

@@ -19,7 +19,7 @@ PROTOCOL = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 SCRIPTS = ("push.js", "demo.js")
 
 #: Words of the whole contract that the client knows, whatever the server at hand has of it.
-AHEAD = frozenset({"presence", "ticket", "refresh", "ping"})
+AHEAD = frozenset({"ticket", "refresh", "ping"})
 
 #: What the syntax trees of ECMAScript 5.1 are made of (the ESTree specification, es5.md).
 ES5 = frozenset(
@@ -130,14 +130,14 @@ def test_sse_events_are_the_named_ones(client: list[Any]) -> None:
         if n.type == "VariableDeclarator" and n.id.name == "SSE_EVENTS"
     )
     named = section("- **SSE**: messages are unnamed", "named ones")
-    assert listened == (quoted(named) | {"presence"}) - {"onmessage"}
+    assert listened == quoted(named) - {"onmessage"}
 
 
 def test_frame_types_are_those_of_the_contract_and_of_the_server(client: list[Any]) -> None:
     """Each type of frame that the server sends has its case, and there are no others."""
     handled = {n.test.value for n in client if n.type == "SwitchCase" and n.test.type == "Literal"}
     contract = section("one without `type` is a message; the others:", "From the client")
-    assert handled == (quoted(contract) | {"presence"}) - {"type"}
+    assert handled == quoted(contract) - {"type"}
     assert handled >= sent_by_server()
 
 

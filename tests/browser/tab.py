@@ -20,8 +20,9 @@ _LISTEN = """() => {
   window.clients = {};
   window.listen = (name, options) => {
     const push = (window.$ ? $.push : Push.connect)(options);
-    const client = clients[name] = {push: push, heard: [], said: []};
+    const client = clients[name] = {push: push, heard: [], said: [], there: []};
     push.on('message', message => { client.heard.push(message.data); });
+    push.on('presence', told => { client.there.push(told); });
     for (const event of ['open', 'state', 'history', 'recovered', 'lost', 'error', 'close']) {
       push.on(event, value => { client.said.push([event, value]); });
     }
