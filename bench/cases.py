@@ -22,7 +22,7 @@ PUBLISHERS = 4
 POLLERS = 50
 MISSED = 10  # messages that were published while everybody was away
 COUNTED = 1.2  # seconds after which what pushapp counts is in its /metrics
-IDLE = 2.5  # seconds in which nothing is published
+IDLE = 5.0  # seconds in which nothing is published: presence is renewed once
 AT_ONCE = 1000  # connects under way in a storm
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from cases import AT_ONCE, MISSED, PACED_DELIVERIES, POLLERS
 from peers import FLASK_SOCK, NCHAN, PEERS, PUSHAPP, SENDER, Peer
 from records import Cases, Figure, Results, Value, cell, figures, table
-from variants import HEARTBEAT, PERIOD, PLAIN, RESUMING, VARIANTS, WAYS
+from variants import BARE, HEARTBEAT, PERIOD, RESUMING, VARIANTS, WAYS, WHOLE
 
 KIB = 1024
 DEFAULT_PERIOD = 25.0  # seconds between two heartbeats
@@ -141,13 +141,14 @@ def _lane(results: Results) -> str:
 
 
 def _features(results: Results) -> str:
-    names = [peer.name for peer in (*VARIANTS[1:], PLAIN) if peer.name in results.peers]
+    names = [peer.name for peer in VARIANTS if peer.name in results.peers]
     lines = []
     for row in FEATURES:
         cells = [cell(results.values(name, row.value), row.digits) for name in names]
-        ratios = [cell(results.ratios(name, PLAIN.name, row.value), 2) for name in names[:-1]]
-        lines.append([row.title, *cells, *ratios])
-    return table(["", *names, *(f"{name} ÷ {PLAIN.name}" for name in names[:-1])], lines)
+        ratio = cell(results.ratios(WHOLE.name, BARE.name, row.value), 2)
+        lines.append([row.title, *cells, ratio])
+    short = [name.partition(", ")[2] for name in names]
+    return table(["", *short, "with all ÷ with none"], lines)
 
 
 def render(results: Results) -> str:
@@ -205,6 +206,8 @@ Heroku's router adds, two of which are new with each request.
 {_lane(results)}
 ## What a feature costs
 
-1,000 WebSockets each.
+1,000 WebSockets, each with a token of its own. Taken out one by one, and all three: tokens (the
+channel is public then), presence (who is there is brought to all workers, and renewed every 5 s)
+and metrics (`bench/without.py`). Limits are counted in all columns.
 
 {_features(results)}"""

@@ -13,7 +13,7 @@ from statistics import median
 import server_report as figures
 from peers import BENCH, CENTRIFUGO, FLASK_SOCK, NCHAN, PUSHAPP, SENDER
 from records import Results, Value, cell, table
-from variants import HEARTBEAT, PLAIN, VARIANTS
+from variants import BARE, HEARTBEAT, WHOLE
 
 NOTES = BENCH / "notes"
 
@@ -70,12 +70,10 @@ def _rest() -> Iterator[Target]:
     yield Target("heartbeats", title, beats, 2.0, "%", peer=HEARTBEAT.name)
     for title, figure in (
         ("an idle client's memory", figures.FEATURES[1]),
-        ("a delivery", figures.FEATURES[-1]),
+        ("a delivery", figures.FEATURES[-2]),
     ):
-        title = f"{title} with all features ÷ without"
-        yield Target(
-            "features", title, figure.value, 1.1, beside=PLAIN.name, peer=VARIANTS[-1].name
-        )
+        title = f"{title}, with tokens, presence and metrics ÷ without"
+        yield Target("features", title, figure.value, 1.1, beside=BARE.name, peer=WHOLE.name)
 
 
 TARGETS = (*_saturated(), *_rest())

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import jwt
-from peers import PUSHAPP, SECRET, Peer
+from peers import BENCH, PUSHAPP, SECRET, Peer
 
 TOKEN_HEADER = "Authorization: Bearer {token}"
 ROOM = "room:bench"  # a channel that needs one
@@ -36,9 +36,23 @@ def variant(
 
 HEARTBEAT = variant("pushapp, heartbeats", PUSH_HEARTBEAT=str(PERIOD))
 RESUMING = variant("pushapp, storm", "&cursor={cursor}", TOKEN_HEADER, channel=ROOM)
-PLAIN = variant("pushapp, public")
-TOKENS = variant("pushapp, tokens", "", TOKEN_HEADER, channel=ROOM)
-VARIANTS = (PLAIN, TOKENS)
+
+
+def _without(peer: Peer, *parts: str) -> Peer:
+    return replace(
+        peer,
+        command=(*PUSHAPP.command[:-1], "--pythonpath", str(BENCH), "without:app"),
+        environment={**peer.environment, "BENCH_WITHOUT": ",".join(parts)},
+    )
+
+
+#: All that a client with a token has, less one thing, less all three.
+WHOLE = variant("pushapp, with all", "", TOKEN_HEADER, channel=ROOM)
+NO_TOKENS = variant("pushapp, no tokens")
+NO_PRESENCE = _without(replace(WHOLE, name="pushapp, no presence"), "presence")
+NO_METRICS = _without(replace(WHOLE, name="pushapp, no metrics"), "metrics")
+BARE = _without(replace(NO_TOKENS, name="pushapp, with none"), "presence", "metrics")
+VARIANTS = (WHOLE, NO_TOKENS, NO_PRESENCE, NO_METRICS, BARE)
 KEEPING = variant("pushapp, long history", PUSH_HISTORY_SIZE="1000000")
 WORKERS = tuple(
     variant(f"pushapp, {n} worker{'s' * (n > 1)}", WEB_CONCURRENCY=str(n)) for n in (1, 2)

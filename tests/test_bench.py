@@ -25,7 +25,7 @@ from peers import PEERS, PUSHAPP, SENDER, Peer  # noqa: E402
 from processes import LoadClient, Server, build  # noqa: E402
 from records import Results  # noqa: E402
 from report import render, write  # noqa: E402
-from variants import RESUMING, tokens  # noqa: E402
+from variants import BARE, RESUMING, tokens  # noqa: E402
 
 TIMEOUT = 30.0  # seconds; only a failure takes them
 SUBSCRIBERS, MESSAGES = 20, 50
@@ -76,7 +76,7 @@ def test_everyone_gets_every_message_once_and_in_order(peer: Peer, transport: st
 @pytest.mark.e2e
 @pytest.mark.parametrize(
     ("peer", "channels", "each"),
-    [(SENDER, 10, 2), (PUSHAPP, 10, 2), (PUSHAPP, 50, 1)],
+    [(SENDER, 10, 2), (PUSHAPP, 50, 1), (BARE, 10, 2)],
     ids=lambda value: value.name if isinstance(value, Peer) else value,
 )
 def test_only_who_listens_to_a_channel_is_expected(peer: Peer, channels: int, each: int) -> None:
