@@ -19,7 +19,7 @@ from pushapp.message import Draft
 from ..server import free_port, until
 from ..valkey import Valkey
 from .conftest import Open
-from .roster_tools import bring, changes, entry
+from .roster_tools import bring, changes, drop, entry, everybody, recorded
 from .tools import (
     DAY,
     TIMEOUT,
@@ -188,7 +188,11 @@ def test_channels_that_nobody_uses_cost_nothing_in_the_end(
     broker.leases.renew("w", {"channel:a": "1"}, 30.0)
     broker.log.append([Draft(A, "1", at=clock.now + 60)])
     broker.log.append([Draft("brief:x", "null", retain=True)])
+    bring(broker, "w1", entry("c1", "42", A, watches=True), entry("c2", None, A), record=True)
+    bring(broker, "w2", entry("c1", "42", A, B), entry("c3", "7", A, observer=True))
+    drop(broker, "w2", "c1")
     clock.forward(100)
+    until(lambda: not broker._roster.sweep(), "who has died has gone")
     broker.schedule.fire_due()
     clock.forward(3 * DAY)
 
@@ -217,6 +221,9 @@ def test_all_keys_live_in_one_slot(make_valkey: Callable[..., Valkey], open_one:
     broker.leases.renew("w", {"a": "1"}, 5.0)
     assert broker.leases.read("a") == {"w": "1"} and broker.leases.claim("a", 5.0)
     assert [info.channel for info in broker.log.channels()] == [A, B]
+    bring(broker, "w", entry("c1", "42", A, watches=True), record=True)
+    assert everybody(broker, A) == ["user:42"] and len(broker.roster.connections("42")) == 1
+    assert changes(broker, A) == ["occupied", "join 42"] and len(recorded(broker)) == 3
 
 
 def _is_up(broker: RedisBroker) -> bool:

@@ -15,14 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from pushapp.broker.roster import Entry
 from pushapp.broker.sqlite.wake import Bell, Folder
 from pushapp.errors import LogUnavailable
 from pushapp.message import Draft
 
+from .roster_tools import bring, drop, entry
 from .tools import (
     TIMEOUT,
     A,
+    Clock,
     Script,
     append,
     cursor,
@@ -160,23 +161,26 @@ def test_a_place_that_cannot_be_opened_is_unavailable(tmp_path: Path, place: str
             broker.log.follow()
 
 
+def tables(connection: sqlite3.Connection) -> list[str]:
+    """Return the names of the roster's."""
+    found = connection.execute(
+        "SELECT name FROM sqlite_schema WHERE name GLOB 'roster_*' AND type = 'table'"
+    ).fetchall()
+    assert len(found) == 4
+    return [name for (name,) in found]
+
+
 def test_a_log_of_the_first_version_is_brought_up(path: Path) -> None:
     """What it lacks is added where it stands: nothing that it has is lost, nor its epoch."""
     with opened(path) as broker:
         given = publish(broker, A)
     with closing(sqlite3.connect(path)) as connection:
-        lacked = [
-            name
-            for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
-            if name.startswith("roster_")
-        ]
-        assert lacked
-        for name in lacked:
+        for name in tables(connection):
             connection.execute(f"DROP TABLE {name}")
         connection.execute("PRAGMA user_version = 1")
 
     with opened(path) as broker:
-        broker.roster.sync("w", [Entry("c1", "42", None, "sse", 0.0, (A,))], (), ttl=60.0)
+        bring(broker, "w", entry("c1", "42", A))
         assert broker.roster.members(A).count == 1
         assert ids(broker.log.history(A, 10)[0]) == given
         assert cursor(given[0]).epoch == now(broker).epoch
@@ -192,6 +196,36 @@ def test_a_log_of_another_version_is_left_alone(path: Path) -> None:
 
 
 # -- the file's size, the disk, the sockets ------------------------------------------------------
+
+
+def test_who_has_gone_leaves_no_row(path: Path, clock: Clock) -> None:
+    """Dropped, or with a worker that died."""
+    with opened(path, clock=clock) as broker:
+        bring(broker, "w1", entry("c1", "42", A, watches=True), entry("c2", None, A))
+        bring(broker, "w2", entry("c1", "42", A), entry("c3", "7", A, observer=True))
+        drop(broker, "w2", "c1")
+        clock.forward(60)
+        while broker.writer.run(broker.upkeep.roster.sweep):
+            pass
+        with closing(sqlite3.connect(path)) as connection:
+            for table in tables(connection):
+                assert not connection.execute(f"SELECT * FROM {table}").fetchall()
+
+
+def test_a_call_that_brings_nothing_writes_nothing_while_its_lease_is_young(
+    path: Path, clock: Clock
+) -> None:
+    with opened(path, clock=clock) as broker:
+        assert not bring(broker, "w")
+        before = broker.writer.transactions
+        clock.forward(4)
+        assert bring(broker, "w")
+        assert broker.writer.transactions == before
+        clock.forward(2)
+        assert bring(broker, "w")
+        assert broker.writer.transactions == before + 1
+        assert bring(broker, "w", record=True)  # it says something after all
+        assert broker.writer.transactions == before + 2
 
 
 def test_the_write_ahead_log_stays_small(path: Path) -> None:

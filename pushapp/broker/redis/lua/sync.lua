@@ -19,8 +19,8 @@ redis.call('HSET', base .. 'w:' .. lease, 'name', worker, 'record', ARGV[14])
 records = ARGV[14] == '1'
 
 local last = 16 + 2 * tonumber(ARGV[16])
-local n = redis.call('HINCRBY', meta, 'brought', ARGV[16])
-for i = 17, last, 2 do bring(lease, ARGV[i], n - (last - 1 - i) / 2, ARGV[i + 1]) end
+local n = redis.call('HINCRBY', meta, 'brought', 1)
+for i = 17, last, 2 do bring(lease, ARGV[i], n, ARGV[i + 1]) end
 local done = drop(lease, {unpack(ARGV, last + 1)})
 tell()
 return {epoch, str(head), known and 1 or 0, done}
