@@ -21,6 +21,7 @@ PACED_DELIVERIES = {"websocket": 5000, "sse": 5000, "longpoll": 1000}
 PUBLISHERS = 4
 POLLERS = 50
 MISSED = 10  # messages that were published while everybody was away
+SETTLED = 10  # polls
 COUNTED = 1.2  # seconds after which what pushapp counts is in its /metrics
 IDLE = 5.0  # seconds in which nothing is published: presence is renewed once
 AT_ONCE = 1000  # connects under way in a storm
@@ -57,6 +58,13 @@ def warm_up(server: Server, transport: str) -> None:
         load.connect(10)
         load.ask("rest", 0.1)  # a first long poll may have to arrive
         load.ask("closed", 2.0, window=1, count=20)
+
+
+def settle(load: LoadClient, pollers: int) -> None:
+    """Let each poller have asked some times: the first times may take another way."""
+    asked = 0
+    while asked < SETTLED * pollers:
+        asked += load.ask("rest", 0.1)["answers"]
 
 
 def _connect(server: Server, load: LoadClient, subscribers: int) -> Record:
@@ -118,7 +126,7 @@ def _poll(server: Server, seconds: Seconds, transport: str, subscribers: int) ->
     """Ask again and again, on kept connections, and get an empty answer."""
     with LoadClient(server, transport, subscribers) as load:
         load.connect(subscribers)
-        load.ask("rest", 0.3)
+        settle(load, subscribers)
         return measured("busy", server, load, "rest", seconds.busy)
 
 
@@ -152,6 +160,8 @@ def _lane(server: Server, seconds: Seconds, transport: str, subscribers: int) ->
         for kind, command, more in (("poll", "rest", {}), ("longpoll", "closed", {"window": 1})):
             with LoadClient(front, kind, subscribers) as load:
                 load.connect(subscribers)
+                if kind == "poll":
+                    settle(load, subscribers)
                 before = answers(server.port)
                 record |= measured(kind, server, load, command, seconds.busy, **more)
                 load.ask("rest", COUNTED)

@@ -101,7 +101,8 @@ static void end(double seconds) {
     qsort(delays, delays_count, sizeof *delays, by_size);
     printf("{\"published\":%lu,\"confirmed\":%lu,\"refused\":%lu,\"expected\":%lu,\"delivered\":%lu,"
            "\"reordered\":%lu,\"repeated\":%lu,\"strays\":%lu,\"misdelivered\":%lu,"
-           "\"answers\":%lu,\"bad_answers\":%lu,\"closed\":%lu,\"frames\":%lu,\"live\":%d,\"secs\":%.4f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f}\n",
+           "\"answers\":%lu,\"bad_answers\":%lu,\"closed\":%lu,\"frames\":%lu,\"live\":%d,"
+           "\"secs\":%.4f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f}\n",
            tally.published, tally.confirmed, tally.refused, tally.expected, tally.delivered,
            tally.reordered, tally.repeated, tally.strays, tally.misdelivered, tally.answers,
            tally.bad_answers, tally.closed, tally.frames,

@@ -1,7 +1,7 @@
 /* The load client's parts and what they share.
 
    load.c        options, the commands that come on standard input, the measured phases
-   stream.c      one TCP connection: open, send, read, close; reading an HTTP answer
+   stream.c      one TCP connection: open, send, read, close; reading an HTTP answer and JSON
    websocket.c   WebSocket frames
    channels.c    which subscriber has which channel
    subscriber.c  WebSocket, SSE and long-poll subscribers: what each has received, and when
@@ -18,7 +18,8 @@
 enum transport { WEBSOCKET, SSE, LONGPOLL };
 
 /* In paths, headers, bodies and frames these stand for something else each time: {channel} (of a
-   subscriber all of its own, with commas), {cursor}, {token}, {request} (its number), {message}. */
+   subscriber all of its own, with commas), {cursor} and {connection} (as it was told last),
+   {token}, {request} (its number), {message}. */
 struct options {
     enum transport transport;
     int port, subscribers, publishers;
@@ -87,7 +88,10 @@ bool streams_wait(int milliseconds); /* true: a command waits on standard input 
 bool stream_open(struct stream *stream);
 void stream_close(struct stream *stream);
 void stream_send(struct stream *stream, const char *bytes, int length);
+enum { VALUE_ROOM = 200 }; /* bytes of a cursor and the like */
+
 bool http_answer(const char *bytes, int length, struct answer *answer);
+bool copy_value(char *out, const char *key, const char *json, int length);
 
 enum { TEXT = 1, CLOSE = 8, PING = 9, PONG = 10 }; /* RFC 6455 section 5.2: opcodes */
 enum { LONGEST_FRAME = 125 };                      /* that is sent, in bytes of payload */

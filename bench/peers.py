@@ -24,7 +24,8 @@ CHANNEL = "public:bench"  # the load client puts a number behind it
 class Endpoint:
     """Where a subscriber asks, and what it sees once it is subscribed.
 
-    `{channel}`, `{cursor}`, `{token}` and `{request}` in them are the load client's to fill in.
+    `{channel}`, `{cursor}`, `{connection}`, `{token}` and `{request}` in them are the load client's
+    to fill in.
     """
 
     path: str

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MESSAGE_ROOM = 1 << 16, REQUEST_ROOM = MESSAGE_ROOM + 4096, NAME_ROOM = 200, PATH_ROOM = 512 };
+enum { MESSAGE_ROOM = 1 << 16, REQUEST_ROOM = MESSAGE_ROOM + 4096 };
+enum { NAME_ROOM = 200, PATH_ROOM = 512 };
 
 struct publisher {
     struct stream stream; /* first: a stream's address is its publisher's */

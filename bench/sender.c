@@ -1,7 +1,7 @@
 /* The bare C sender: the floor under every figure of CPU per delivery.
 
-   One thread, epoll, channels that are numbers, and for each message one send() of the same bytes to each
-   subscriber: nothing that a push server could leave out. It speaks just enough to be measured by
+   One thread, epoll, channels that are numbers, and for each message one send() of the same bytes
+   to each subscriber: nothing that a push server could leave out. It speaks just enough to be measured by
    the load client beside it (which sends every request whole, and always the same WebSocket key):
      GET with Upgrade   101, then subscribed
      POST               the body becomes one text frame for everyone; then 200
@@ -20,7 +20,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { MOST_FDS = 1 << 16, MOST_CHANNELS = 1 << 17, MOST_BYTES = 1 << 16, EVENTS = 512, BACKLOG = 4096 };
+enum { MOST_FDS = 1 << 16, MOST_CHANNELS = 1 << 17, MOST_BYTES = 1 << 16 };
+enum { EVENTS = 512, BACKLOG = 4096 };
 
 /* RFC 6455 section 1.3: this key, this answer. */
 static const char KEY[] = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
@@ -36,7 +37,7 @@ struct channel {
 };
 
 static struct channel channels[MOST_CHANNELS];
-static int place[MOST_FDS];      /* of a subscriber's fd in its channel, plus 1; 0: not subscribed */
+static int place[MOST_FDS];      /* of a subscriber in its channel, plus 1; 0: not subscribed */
 static int channel_of[MOST_FDS]; /* of a subscriber */
 
 static void fail(const char *why) {

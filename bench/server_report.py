@@ -201,7 +201,8 @@ come back with their cursors, {AT_ONCE:,} at a time.
 
 {POLLERS} clients ask again and again on kept connections, as pushapp counts it in its `/metrics`:
 directly, through nginx with kept upstream connections and a request id, and with the headers that
-Heroku's router adds, two of which are new with each request.
+Heroku's router adds, two of which are new with each request. They repeat the id of their
+connection, as push.js does; the pollers of the other tables do not, and get a new one each time.
 
 {_lane(results)}
 ## What a feature costs

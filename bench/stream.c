@@ -1,4 +1,4 @@
-/* One TCP connection of the load client: open, send, read, close; reading an HTTP answer. */
+/* One TCP connection of the load client: open, send, read, close; reading an HTTP answer, JSON. */
 #include "load.h"
 
 #include <errno.h>
@@ -138,4 +138,17 @@ bool http_answer(const char *bytes, int length, struct answer *answer) {
     answer->whole_length = head_length + answer->body_length;
     answer->closes = connection && !strncasecmp(connection, " close", strlen(" close"));
     return length >= answer->whole_length;
+}
+
+/* Copy the value of the JSON's key: a string or a number, without characters to unescape. */
+bool copy_value(char *out, const char *key, const char *json, int length) {
+    const char *at = memmem(json, length, key, strlen(key));
+    if (!at) return false;
+    at += strlen(key);
+    at += strspn(at, " \"");
+    size_t size = strcspn(at, "\", }\r\n");
+    if (size >= VALUE_ROOM) give_up("a value that is too long");
+    memcpy(out, at, size);
+    out[size] = 0;
+    return true;
 }

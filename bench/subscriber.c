@@ -9,7 +9,7 @@
 #define WEBSOCKET_KEY "dGhlIHNhbXBsZSBub25jZQ=="
 #define WEBSOCKET_ACCEPT "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
-enum { REQUEST_ROOM = 8192, PATH_ROOM = 4096, CURSOR_ROOM = 200, TOKEN_ROOM = 1024 };
+enum { REQUEST_ROOM = 8192, PATH_ROOM = 4096, TOKEN_ROOM = 1024 };
 enum { SAY_ROOM = LONGEST_FRAME };
 enum { MARK_LENGTH = 36 };
 
@@ -19,7 +19,7 @@ struct subscriber {
     int64_t newest;       /* number of the newest message; -1: none */
     uint8_t *seen;        /* a bit for each message number: it has come */
     int64_t seen_bytes;
-    char cursor[CURSOR_ROOM];
+    char cursor[VALUE_ROOM], connection[VALUE_ROOM]; /* what it was told last */
     char *token;
 };
 
@@ -90,9 +90,10 @@ static void send_request(struct subscriber *subscriber) {
     struct value values[] = {{"channel", channels},
                              {"cursor", subscriber->cursor},
                              {"token", subscriber->token},
-                             {"request", number}};
-    fill(path, sizeof path, options.path, values, 4);
-    fill(own, sizeof own, options.headers, values, 4);
+                             {"request", number},
+                             {"connection", subscriber->connection}};
+    fill(path, sizeof path, options.path, values, 5);
+    fill(own, sizeof own, options.headers, values, 5);
     int length = snprintf(request, sizeof request,
                           "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n%s%s\r\n", path, options.port,
                           headers[options.transport], own);
@@ -202,23 +203,9 @@ static void say(struct subscriber *subscriber, const char *frame, int length) {
     }
 }
 
-/* Keep the value of the JSON's key: a string or a number, without characters to unescape. */
-static bool keep_cursor(struct subscriber *subscriber, const char *key, const char *json,
-                        int length) {
-    const char *at = memmem(json, length, key, strlen(key));
-    if (!at) return false;
-    at += strlen(key);
-    at += strspn(at, " \"");
-    size_t size = strcspn(at, "\", }\r\n");
-    if (size >= CURSOR_ROOM) give_up("a cursor that is too long");
-    memcpy(subscriber->cursor, at, size);
-    subscriber->cursor[size] = 0;
-    return true;
-}
-
 static bool take_cursor(struct subscriber *subscriber, const char *json, int length) {
-    return keep_cursor(subscriber, "\"cursor\":", json, length) ||
-           keep_cursor(subscriber, "\"id\":", json, length);
+    return copy_value(subscriber->cursor, "\"cursor\":", json, length) ||
+           copy_value(subscriber->cursor, "\"id\":", json, length);
 }
 
 static int take_frames(struct subscriber *subscriber, const char *bytes, int length, uint64_t at) {
@@ -273,13 +260,16 @@ static int take_answer(struct subscriber *subscriber, const char *bytes, int len
     if (!http_answer(bytes, length, &answer)) return 0;
     tally.answers++;
     bool told = *options.cursor_header
-                    ? keep_cursor(subscriber, options.cursor_header, bytes, answer.body - bytes)
+                    ? copy_value(subscriber->cursor, options.cursor_header, bytes,
+                                 answer.body - bytes)
                     : take_cursor(subscriber, answer.body, answer.body_length);
     if (answer.status != 200 || !told) {
         if (tally.bad_answers++ == 0) fprintf(stderr, "a bad answer: %.*s\n", length, bytes);
         leave(subscriber); /* and not ask again: a server that refuses is not to be hammered */
         return -1;
     }
+    if (!*subscriber->connection && strstr(options.path, "{connection}"))
+        copy_value(subscriber->connection, "\"connection\":", answer.body, answer.body_length);
     take_messages(subscriber, answer.body, answer.body_length, at);
     go_live(subscriber);
     if (answer.closes) {

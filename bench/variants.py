@@ -61,10 +61,12 @@ WORKERS = tuple(
 
 #: A kept connection to the server itself; the headers that Heroku's router adds to each request
 #: (https://devcenter.heroku.com/articles/http-routing#heroku-headers); nginx in between.
-DIRECT = variant("pushapp, asked directly")
+#: All of them repeat the connection's id that they were given, as push.js does.
+OWN_ID = "&connection={connection}"
+DIRECT = variant("pushapp, asked directly", OWN_ID)
 HEROKU = variant(
     "pushapp, Heroku's headers",
-    "",
+    OWN_ID,
     "X-Request-Id: 5f2d1c3e-8a7b-4c6d-9e0f-12{request}",
     "X-Forwarded-For: 203.0.113.7",
     "X-Forwarded-Proto: https",
@@ -72,10 +74,10 @@ HEROKU = variant(
     "Via: 1.1 heroku-router",
     "X-Request-Start: 179{request}",
 )
-BEHIND_NGINX = variant("pushapp, behind nginx")
+BEHIND_NGINX = variant("pushapp, behind nginx", OWN_ID)
 WAYS = (DIRECT, BEHIND_NGINX, HEROKU)
 NGINX = replace(
-    PUSHAPP,
+    BEHIND_NGINX,
     name="nginx",
     command=("nginx", "-c", "{scratch}/nginx_front.conf"),
     files=("nginx_front.conf",),
