@@ -6,11 +6,13 @@ connection for ever. What does not: what the body means (``publish``, ``transpor
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import Request
 from gevent import Timeout
 from gevent.monkey import is_module_patched
+from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import RequestTimeout, UnsupportedMediaType
 
 from .errors import InvalidInput, TooLarge, show
@@ -36,12 +38,13 @@ def read_body(request: Request, limit: int) -> bytes:
         Compressed: it is compressed: a small one may stand for a very large one.
         TooLarge: it has more; the connection then ends, because the rest was not read.
         RequestTimeout: it did not come within 10 s; the connection ends.
+        InvalidInput: it breaks HTTP, or off; the connection ends.
     """
     _refuse_encoding(request)
     size = request.content_length
     if size is not None and size > limit:
         end_connection(request)
-        _linger(request, limit)
+        linger(request.stream.read, 2 * limit)
         raise TooLarge("body", f"{size} bytes", f"at most {limit}")
     timeout = Timeout(DEADLINE) if is_module_patched("socket") else None
     try:
@@ -54,6 +57,9 @@ def read_body(request: Request, limit: int) -> bytes:
             raise
         end_connection(request)
         raise RequestTimeout(f"the body did not come within {DEADLINE:g} s") from None
+    except (ParseException, OSError) as error:  # wrong chunks, or its client has gone
+        end_connection(request)
+        raise InvalidInput("body", str(error), "it whole, in chunks as HTTP has them") from None
     finally:
         if timeout is not None:
             timeout.close()
@@ -70,15 +76,14 @@ def _refuse_encoding(request: Request) -> None:
         raise Compressed(f"Content-Encoding: got {show(encoding)}, expected none")
 
 
-def _linger(request: Request, limit: int) -> None:
-    """Read on for a moment, at most twice ``limit``, and forget it: to close over bytes that were
+def linger(read: Callable[[int], bytes], most: int) -> None:
+    """Read on for a moment, at most ``most`` bytes, and forget it: to close over bytes that were
     not read resets the connection, and may take the answer with it (nginx 1.22 then says 502)."""
     if not is_module_patched("socket"):
         return
-    left = 2 * limit
     with Timeout(_LINGER, False):
-        while left > 0 and (piece := request.stream.read(min(left, _PIECE))):
-            left -= len(piece)
+        while most > 0 and (piece := read(min(most, _PIECE))):
+            most -= len(piece)
 
 
 def refuse_body(request: Request) -> None:

@@ -1,10 +1,11 @@
-"""A request's head has to come in time: 10 s from its first byte.
+"""A request's head has to come in time, 10 s from its first byte, and to end.
 
-What belongs here: the sockets and the deadline that see to it. What does not: a body's deadline
-(``body``), what is done with a connection (``yard``).
+What belongs here: the sockets, the deadline and the bound that see to it. What does not: a body's
+deadline (``body``), what is done with a connection (``yard``).
 
 gunicorn has one deadline for both, an idle connection and a head under way: whoever sends a byte a
-second holds a greenlet for as long as an idle one may be kept.
+second holds a greenlet for as long as an idle one may be kept. It has a bound for a field and one
+for their number, and so takes 800 KB before it refuses.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from typing import Any
 from gevent import Timeout, get_hub
 from gevent.server import StreamServer
 from gevent.socket import socket as gevent_socket
+from gunicorn.http.errors import LimitRequestHeaders
 
 HEAD = 10.0  # seconds
+MOST = 96 * 1024  # bytes of a head, and of what is left of a body before it
 
 
 class Punctual(gevent_socket):  # type: ignore[misc]
@@ -25,9 +28,13 @@ class Punctual(gevent_socket):  # type: ignore[misc]
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         """Receive; a head that is not whole after its first bytes has ``HEAD`` seconds."""
-        if self.waiting is not None:
-            self.waiting.reads()
-        return super().recv(size, flags)  # type: ignore[no-any-return]
+        waiting = self.waiting
+        if waiting is not None:
+            waiting.reads()
+        data: bytes = super().recv(size, flags)
+        if waiting is not None:
+            waiting.came(len(data))
+        return data
 
 
 class HeadTimeout(Timeout):  # type: ignore[misc]
@@ -37,6 +44,7 @@ class HeadTimeout(Timeout):  # type: ignore[misc]
         super().__init__(idle, False)
         self._client = client
         self._reads = 0
+        self._size = 0
 
     def __enter__(self) -> HeadTimeout:
         self._client.waiting = self
@@ -55,6 +63,16 @@ class HeadTimeout(Timeout):  # type: ignore[misc]
             self.close()
             self.timer = get_hub().loop.timer(HEAD)
             self.start()
+
+    def came(self, size: int) -> None:
+        """So many bytes were read.
+
+        Raises:
+            LimitRequestHeaders: together they are too many.
+        """
+        self._size += size
+        if self._size > MOST:
+            raise LimitRequestHeaders(f"over {MOST} bytes")
 
 
 class Listening(StreamServer):  # type: ignore[misc]

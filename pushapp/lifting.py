@@ -116,6 +116,17 @@ def is_unseen(worker: Any) -> bool:
     return not (logs or counts or cfg.is_ssl or cfg.proxy_protocol != "off" or not cfg.keepalive)
 
 
+UNREAD = 32768  # bytes of a body that nobody has read, which gunicorn may read to keep a connection
+
+
+def is_unread(body: Any) -> bool:
+    """Tell whether more of gunicorn's ``body`` may come than that."""
+    left = getattr(body.reader, "length", None)
+    if left is not None:
+        return bool(left > UNREAD)
+    return getattr(body.reader, "parser", None) is not None  # in chunks: nobody knows how many
+
+
 def end_reading(client: Any) -> None:
     """Make gunicorn find no further request on a connection."""
     try:

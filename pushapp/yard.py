@@ -25,12 +25,22 @@ from gevent.event import Event
 
 from .again import Again
 from .bay import Bay
+from .body import linger
 from .cutting import END, Cut
 from .extension import live_pushes
 from .handover import CONNECTION, Parkable
 from .heads import HeadTimeout, Listening, Punctual
 from .lane import Known, Lane
-from .lifting import Begun, Idle, Replayed, end_reading, head_of, is_unseen
+from .lifting import (
+    UNREAD,
+    Begun,
+    Idle,
+    Replayed,
+    end_reading,
+    head_of,
+    is_unread,
+    is_unseen,
+)
 from .outlet import Lot
 from .parking import ParkedSocket
 
@@ -168,6 +178,9 @@ class Yard:
 
     def _finish(self, connection: Connection, body: Any, result: Any, start: Any) -> None:
         response = start.__self__  # gunicorn's Response, which has what the middlewares made of it
+        if is_unread(body):  # gunicorn would read on to its end, for as long as it comes
+            linger(body.read, UNREAD)
+            connection.close = True
         if connection.close:
             response.force_close()
         waiting, connection.waiting = connection.waiting, None
