@@ -11,7 +11,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Flask, Response, render_template, request, send_file
+from flask import Blueprint, Flask, Response, current_app, render_template, request, send_file
 from werkzeug.exceptions import HTTPException
 
 from .address import client_address
@@ -19,9 +19,11 @@ from .body import read_body
 from .current import current_push
 from .errors import InvalidInput, NotAllowed, NotFound, PushError
 from .limits import TokenBuckets
+from .openapi import document
 from .origins import check_origin
 from .problem import problem, secure
 from .publish import load_json
+from .reply import json_reply
 
 _LANGUAGES = {"en": "en", "zh": "zh-CN"}  # a browser's -> the page's
 _FILE_AGE = 3600  # seconds that browsers keep push.js; then its ETag tells whether it is the same
@@ -45,10 +47,12 @@ def folder(name: str) -> Path:
 
 
 def register(blueprint: Blueprint) -> None:
-    """Serve ``push.js``, and a jQuery for pages that have none, under the prefix."""
+    """Serve ``push.js``, a jQuery for pages that have none, and what describes the interface to
+    programs, under the prefix."""
     jquery = distribution("XStatic-jQuery").locate_file("xstatic/pkg/jquery/data/jquery.min.js")
     _serve(blueprint, "push.js", folder("static") / "push.js")
     _serve(blueprint, "jquery.js", Path(str(jquery)))
+    blueprint.add_url_rule("/openapi.json", view_func=openapi)
 
 
 def _serve(blueprint: Blueprint, name: str, path: Path) -> None:
@@ -59,6 +63,12 @@ def _serve(blueprint: Blueprint, name: str, path: Path) -> None:
         return response
 
     blueprint.add_url_rule(f"/{name}", name.replace(".", "_"), view)
+
+
+def openapi() -> Response:
+    """Answer with the document that describes this server's interface."""
+    standalone = "healthz" in current_app.view_functions
+    return json_reply(document(current_push().settings.prefix, standalone=standalone))
 
 
 def register_demo(app: Flask) -> None:

@@ -35,6 +35,7 @@ LAYERS = [
         "people",
         "power",
         "metrics",
+        "openapi",
     },
     {"running"},
     {"calls"},

@@ -65,8 +65,8 @@ def test_a_message_counts_once_for_each_client(
     assert counted("deliveries_total", now) == 6
     assert counted("published_total", now) == 3
     assert counted("log_seconds_count", now, operation="append") == 3
-    if transport in ("sse", "websocket"):  # a message for each worker that has one of the two
-        assert 3 <= counted("delivery_seconds_count", now) <= 6
+    if transport in ("sse", "websocket"):  # several may be handed out together
+        assert 1 <= counted("delivery_seconds_count", now) <= 6
         assert 0 < counted("delivery_seconds_sum", now) < 6
     else:
         assert counted("answers_total", now, transport=transport, way="app") >= 2
