@@ -15,7 +15,7 @@ from gevent.monkey import is_module_patched
 
 from .signature import SIGNATURE, TIMESTAMP, sign
 
-DEADLINE = 5.0  # seconds for all of it: half of a webhook's lease is left
+DEADLINE = 4.0  # seconds for all of it: half of a webhook's lease is left
 
 
 class HttpCourier:

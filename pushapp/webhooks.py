@@ -28,7 +28,7 @@ from .errors import LogUnavailable
 from .message import Cursor, Loss, Message, dump
 
 PERIOD = 1.0  # seconds in which events are gathered
-LEASE = 12.0  # seconds after which a sender that is not heard of is followed by another
+LEASE = 8.0  # seconds after which a sender that is not heard of is followed by another
 MOST = 100  # events in a batch
 MOST_BYTES = 256 * 1024  # of their JSON, but at least one event
 FIRST_PAUSE, LAST_PAUSE = 1.0, 60.0  # seconds between attempts; doubled each time

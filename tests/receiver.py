@@ -52,7 +52,9 @@ class Receiver:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}/hook?who=tests"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), daemon=True
+        )
         self._thread.start()
 
     def events(self, wanted: Callable[[list[dict[str, Any]]], object]) -> list[dict[str, Any]]:
@@ -60,7 +62,7 @@ class Receiver:
         events: list[dict[str, Any]] = []
         while not wanted(events):
             try:
-                events += self.batches.get(timeout=TIMEOUT)["events"]
+                events += self.batches.get(timeout=2 * TIMEOUT)["events"]
             except Empty:
                 raise AssertionError(f"not what was wanted: {events}") from None
         return events

@@ -21,7 +21,7 @@ Open = Callable[..., WebSocket]
 Processes = Callable[[], Push]
 
 
-def _settings(kind: str, request: pytest.FixtureRequest) -> dict[str, object]:
+def settings_of(kind: str, request: pytest.FixtureRequest) -> dict[str, object]:
     """Return where a server has an empty log of this kind."""
     if kind == "sqlite":
         return {}
@@ -40,14 +40,14 @@ def log_kind(request: pytest.FixtureRequest) -> str:
 def _shared_server(
     log_kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("server"), **_settings(log_kind, request)).start()
+    server = Server(tmp_path_factory.mktemp("server"), **settings_of(log_kind, request)).start()
     yield server
     server.stop()
 
 
 @pytest.fixture
-def log_settings(log_kind: str, request: pytest.FixtureRequest) -> dict[str, object]:
-    return _settings(log_kind, request)
+def logsettings_of(log_kind: str, request: pytest.FixtureRequest) -> dict[str, object]:
+    return settings_of(log_kind, request)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from ..clients import Client, Refused, WebSocket
 from ..jwts import token
 from ..server import API_KEY, Server, until
 from ..websocket_client import CONTINUATION, PING, TEXT, frame
-from .conftest import Connect, _settings
+from .conftest import Connect, settings_of
 
 #: Five at once, then one every two seconds: what a slow machine lets through beside is little.
 RATE = 0.5
@@ -42,7 +42,7 @@ def _limited(
         WEB_CONCURRENCY=1,
         PUSH_TRUSTED_PROXIES=1,
         PUSH_LIMITS=json.dumps(LIMITS),
-        **_settings(log_kind, request),
+        **settings_of(log_kind, request),
     ).start()
     yield server
     server.stop()

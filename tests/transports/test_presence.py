@@ -28,9 +28,9 @@ LOOK = {"Authorization": f"Bearer {API_KEY}"}
 def _hasty(
     log_kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    from .conftest import _settings
+    from .conftest import settings_of
 
-    settings = _settings(log_kind, request)
+    settings = settings_of(log_kind, request)
     server = Server(tmp_path_factory.mktemp("hasty"), PUSH_PRESENCE_GRACE=GRACE, **settings)
     yield server.start()
     server.stop()
