@@ -137,6 +137,7 @@ def _of_one(push: Push) -> dict[str, tally.Series]:
         "connections": tally.by_label(waiting),
         "deliveries": tally.by_label(delivered),
         "channels": {(): channels},
+        "present": tally.by_label(dict(zip(tally.PRESENT, running.presence.counts, strict=True))),
         "unsent_bytes": {(): lot.unsent},
         "unsent_connections": {(): len(lot.backlogged)},
         "follow_age_seconds": {(): time.monotonic() - hub.heard},

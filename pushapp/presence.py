@@ -67,6 +67,11 @@ class Presence:
         self._loop = threading.Thread(target=self._run, name="pushapp-presence", daemon=True)
         self._loop.start()
 
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """How many streams, pollers, and streams within their grace time there are here."""
+        return len(self._streams), len(self._pollers), len(self._ended)
+
     # -- what transports say -------------------------------------------------------------------
 
     def came(self, stream: Stream) -> None:

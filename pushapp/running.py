@@ -16,7 +16,7 @@ from .courier import HttpCourier
 from .departures import Departures
 from .endings import Endings
 from .hub import Hub
-from .metered import MeteredLog
+from .metered import MeteredCourier, MeteredLog
 from .orders import Orders
 from .outlet import Lot
 from .presence import Presence
@@ -68,7 +68,7 @@ class Running:
         self.webhooks: Webhooks | None = None
         if settings.webhook_url:
             courier = HttpCourier(settings.webhook_url, settings.webhook_secrets)
-            self.webhooks = Webhooks(self.broker, courier)
+            self.webhooks = Webhooks(self.broker, MeteredCourier(courier, push.tally))
 
     def close(self) -> None:
         """Let go of it all."""

@@ -51,6 +51,7 @@ REFUSALS = (
     "error",
     "other",
 )
+PRESENT = ("stream", "poller", "gone")
 OUTCOMES = ("recovered", "expired", "epoch", "limit")
 OPERATIONS = ("append", "read")
 
@@ -111,6 +112,18 @@ METRICS = (
         {"transport": TRANSPORTS[:2], "way": ("app", "lane")},
     ),
     Metric("counter", "refusals", "requests, handshakes and ops refused", {"reason": REFUSALS}),
+    Metric(
+        "gauge",
+        "present",
+        "connections that this worker brings to the roster; gone: held for the grace time",
+        {"kind": PRESENT},
+    ),
+    Metric(
+        "counter",
+        "webhooks",
+        "batches of events sent to PUSH_WEBHOOK_URL",
+        {"outcome": ("taken", "refused")},
+    ),
     Metric("gauge", "unsent_bytes", "what clients have still to take", {}),
     Metric("gauge", "unsent_connections", "clients that have still to take something", {}),
     Metric(
@@ -172,6 +185,7 @@ class Tally:
         self.answers = dict.fromkeys(TRANSPORTS[:2], 0)
         self.lane = dict.fromkeys(TRANSPORTS[:2], 0)
         self.refusals = dict.fromkeys(REFUSALS, 0)
+        self.webhooks = {"taken": 0, "refused": 0}
         self.log_errors = dict.fromkeys((*OPERATIONS, "follow"), 0)
         self.delivery = Histogram(_LATENCY)
         self.log = {operation: Histogram(_ROUND_TRIP) for operation in OPERATIONS}
@@ -208,6 +222,7 @@ class Tally:
             "recoveries": self.recoveries,
             "answers": answers | {(t, "lane"): n for t, n in self.lane.items()},
             "refusals": by_label(self.refusals),
+            "webhooks": by_label(self.webhooks),
             "log_errors": by_label(self.log_errors),
             "delivery_seconds": {(): self.delivery.numbers},
             "log_seconds": {(name,): histogram.numbers for name, histogram in self.log.items()},

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from ..clients import Client, Refused, WebSocket
+from ..jwts import token
 from ..scrape import Scrape, scrape, scrape_all
 from ..server import API_KEY, Server, until
 from ..websocket_client import CLOSE
@@ -151,6 +152,34 @@ def test_a_websocket_that_is_closed_has_asked_for_it(
     client.send_frame(CLOSE, b"\x03\xe8")
     client.closing()
     assert wait_for_end(server, client) == ("-", "asked", 0)
+
+
+@STREAMS
+def test_who_was_ended_by_somebody_is_told_apart_and_named(
+    connect: Connect, server: Server, transport: str, counted: Callable[..., float]
+) -> None:
+    """The line has the user of the token, and nothing of the token itself."""
+    text = token(user="42.kicked")
+    client = connect(
+        transport, server, ["user:42.kicked"], headers={"Authorization": f"Bearer {text}"}
+    )
+    asked = {"Authorization": f"Bearer {API_KEY}"}
+    assert server.ask("DELETE", f"/push/connections/{client.connection}", asked).status == 200
+    assert wait_for_end(server, client) == ("42.kicked", "kicked", 0)
+    assert counted("ended_total", transport=transport, reason="kicked") == 1
+    assert text not in server.log
+
+
+@STREAMS
+def test_nothing_that_a_client_sends_begins_a_line(
+    connect: Connect, server: Server, transport: str, channel: str
+) -> None:
+    """An id that is not ours is replaced, whatever it holds."""
+    forged = "c1x\nended connection=forged user=admin"
+    client = connect(transport, server, [channel], connection=forged)
+    client.close()
+    wait_for_end(server, client)
+    assert "forged" not in server.log
 
 
 def test_who_breaks_the_rules_is_told_apart(open_ws: Open, server: Server, channel: str) -> None:
