@@ -17,6 +17,7 @@ from typing import Any
 
 from gunicorn.glogging import Logger
 
+from .address import client_address
 from .board import Board
 from .errors import SettingsError
 from .settings import FDS_RESERVED, Settings, load
@@ -72,7 +73,8 @@ control_socket_disable = True  # several servers of one user would share its def
 
 
 class logger_class(Logger):  # type: ignore[misc]  # noqa: N801 (gunicorn's name for the setting)
-    """gunicorn's own, without queries: they hold tickets, and tokens where a setting allows it."""
+    """gunicorn's own, without queries: they hold tickets, and tokens where a setting allows it. The
+    address is the client's, and what is no printable ASCII is shown as such."""
 
     def atoms(self, *args: Any) -> dict[str, Any]:
         """Return what an access log's line may name."""
@@ -80,12 +82,20 @@ class logger_class(Logger):  # type: ignore[misc]  # noqa: N801 (gunicorn's name
         method, _, rest = found["r"].partition(" ")
         uri, _, version = rest.rpartition(" ")
         found["r"] = f"{method} {uri.partition('?')[0]} {version}"
-        return found | {"q": "-", "f": found["f"].partition("?")[0]}
+        found |= {"q": "-", "f": found["f"].partition("?")[0]}
+        address = client_address(args[2], _settings.trusted_proxies)
+        return {name: _plain(value) for name, value in (found | {"h": address or "-"}).items()}
 
     def exception(self, msg: Any, *args: Any, **options: Any) -> None:
         """Log what failed: where a middleware did, gunicorn names the request's URI."""
         shown = (arg.partition("?")[0] if isinstance(arg, str) else arg for arg in args)
         super().exception(msg, *shown, **options)
+
+
+def _plain(value: Any) -> Any:
+    if not isinstance(value, str) or (value.isascii() and value.isprintable()):
+        return value
+    return ascii(value)[1:-1]
 
 
 # Each parked client is a file descriptor: use what the hard limit allows. Workers inherit it.
