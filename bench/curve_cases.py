@@ -101,7 +101,8 @@ def _workers(server: Server, seconds: Seconds, transport: str, subscribers: int)
     warm_up(server, transport)
     with LoadClient(server, transport, subscribers) as load:
         load.connect(subscribers)
-        return _closed(server, load, seconds, "workers")
+        count = server.peer.environment["WEB_CONCURRENCY"]
+        return _closed(server, load, seconds, f"workers{count}")
 
 
 CURVE_CASES = (

@@ -6,16 +6,16 @@ What belongs here: which curves there are, and drawing them. matplotlib is only 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from curve_cases import LISTENING, SOCKETS
 from peers import NCHAN, PUSHAPP, SENDER
 from records import Results, cell, table
-from variants import KEEPING, WORKERS
 
 Points = dict[int, list[float]]  # by size: the figure of each repetition
 COLOURS = {SENDER.name: "tab:gray", NCHAN.name: "tab:green"}  # pushapp: what is left
@@ -35,12 +35,13 @@ class Curve:
     unit: str
     peers: tuple[str, ...]
     text: str
+    scale: str = "log"  # of the sizes; "linear", or "log-log": the figures, too
 
     def points(self, results: Results, peer: str) -> Points:
-        """Return the figures of one peer by size, smallest first."""
+        """Return the figures of one peer, whatever its settings, by size, smallest first."""
         found: Points = {}
         for record in results.records:
-            if record["case"] != self.case or record["peer"] != peer:
+            if record["case"] != self.case or record["peer"].partition(",")[0] != peer:
                 continue
             for key, value in record.items():
                 match = re.fullmatch(rf"{self.part}(\d+)_{self.above}", key)
@@ -63,7 +64,7 @@ CURVES = (
     ),
     Curve(
         *("kept", "Much history", "curve-kept", "kept", "cpu", "confirmed"),
-        *("messages kept in the channel", "CPU µs a message", (KEEPING.name,)),
+        *("messages kept in the channel", "CPU µs a message", (PUSHAPP.name,)),
         text=f"Each message goes to {LISTENING} WebSockets.",
     ),
     Curve(
@@ -75,43 +76,63 @@ CURVES = (
         *("load", "Delay under load", "curve-load", "rate", "p99_ms", ""),
         *("deliveries a second", "delay p99, ms", (SENDER.name, NCHAN.name, PUSHAPP.name)),
         text="1,000 WebSockets; a line ends where a server cannot keep up (p99 over a second).",
+        scale="log-log",
+    ),
+    Curve(
+        *("workers", "More workers", "curve-workers", "workers", "delivered", "secs"),
+        *("workers", "deliveries a second", (PUSHAPP.name,)),
+        text="1,000 WebSockets, four messages under way, all cores for everybody. Where there are "
+        "only two, the load client needs most of one, and two workers cannot show their rate: what "
+        "counts then is the CPU of a delivery below. Where it does not grow with the workers, two "
+        "cores of their own give close to twice the deliveries.",
+        scale="linear",
     ),
 )
+
+
+def _picture(curve: Curve, lines: Mapping[str, Points]) -> Any:
+    """Return a matplotlib figure: medians with their spread."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for peer, points in lines.items():
+        middle = [median(found) for found in points.values()]
+        below = [m - min(found) for m, found in zip(middle, points.values(), strict=True)]
+        above = [max(found) - m for m, found in zip(middle, points.values(), strict=True)]
+        axes.errorbar(
+            *(list(points), middle, [below, above]),
+            **{"label": peer, "marker": "o", "capsize": 3},
+            color=COLOURS.get(peer, "tab:blue"),
+        )
+    sizes = sorted({size for points in lines.values() for size in points})
+    if curve.scale == "linear":
+        axes.set_xticks(sizes)
+    elif sizes[0] == 0:
+        axes.set_xscale("symlog", linthresh=sizes[1] if len(sizes) > 1 else 1)
+    else:
+        axes.set_xscale("log")
+    if curve.scale == "log-log":
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(bottom=0)
+    axes.set(title=curve.title, xlabel=curve.across, ylabel=curve.unit)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
 
 
 def draw(results: Results, report: Path) -> list[str]:
     """Draw every curve that was measured beside the report; return the pictures' names."""
     if find_spec("matplotlib") is None:
         return []
-    from matplotlib.figure import Figure
-
     drawn = []
     for curve in CURVES:
-        lines = [(peer, curve.points(results, peer)) for peer in curve.peers]
-        if not any(points for _, points in lines):
-            continue
-        figure = Figure(figsize=(6.4, 3.6), layout="constrained")
-        axes = figure.subplots()
-        for peer, points in lines:
-            sizes = list(points)
-            middle = [median(points[size]) for size in sizes]
-            low = [m - min(points[size]) for m, size in zip(middle, sizes, strict=True)]
-            high = [max(points[size]) - m for m, size in zip(middle, sizes, strict=True)]
-            colour = COLOURS.get(peer, "tab:blue")
-            axes.errorbar(
-                *(sizes, middle), yerr=[low, high], label=peer, marker="o", capsize=3, color=colour
-            )
-        axes.set_xscale("symlog" if any(0 in points for _, points in lines) else "log")
-        if curve.part == "rate":
-            axes.set_yscale("log")
-        else:
-            axes.set_ylim(bottom=0)
-        axes.set(title=curve.title, xlabel=curve.across, ylabel=curve.unit)
-        axes.grid(alpha=0.3)
-        axes.legend()
-        name = f"{report.stem}-{curve.name}.png"
-        figure.savefig(report.with_name(name), dpi=110, metadata={"Software": None})
-        drawn.append(name)
+        lines = {peer: points for peer in curve.peers if (points := curve.points(results, peer))}
+        if lines:
+            name = f"{report.stem}-{curve.name}.png"
+            _picture(curve, lines).savefig(report.with_name(name), dpi=110)
+            drawn.append(name)
     return drawn
 
 
@@ -132,32 +153,11 @@ def _section(results: Results, curve: Curve, plots: Sequence[str]) -> str:
 
 
 def _workers(results: Results) -> str:
-    def rate(cases: dict) -> float:
-        record = cases["curve-workers"]
-        return record["workers_delivered"] / record["workers_secs"]
-
-    def cost(cases: dict) -> float:
-        record = cases["curve-workers"]
-        return record["workers_cpu"] / record["workers_delivered"] * 1e6
-
-    one, two = (peer.name for peer in WORKERS)
-    if one not in results.peers or two not in results.peers:
-        return ""
-    rows = []
-    for title, value, digits in (
-        ("deliveries a second", rate, 0),
-        ("CPU µs a delivery, of all workers", cost, 2),
-        ("deliveries a second of CPU", lambda cases: 1e6 / cost(cases), 0),
-    ):
-        cells = [cell(results.values(name, value), digits) for name in (one, two)]
-        rows.append([title, *cells, cell(results.ratios(two, one, value), 2)])
-    return f"""### Two workers
-
-1,000 WebSockets, four messages under way. Where there are only two cores, the load client needs
-most of one of them, and two workers cannot show their rate: what counts then is the CPU of a
-delivery. Where it does not grow with the workers, two cores give close to twice the deliveries.
-
-{table(["", one, two, "2 ÷ 1"], rows)}"""
+    """Return what a delivery costs all workers together."""
+    curve = replace(CURVES[-1], above="cpu", below="delivered")
+    points = curve.points(results, PUSHAPP.name)
+    rows = [[f"{size:,}", cell(found, 2)] for size, found in points.items()]
+    return table([curve.across, "CPU µs a delivery, of all workers"], rows) if rows else ""
 
 
 def render(results: Results, plots: Sequence[str]) -> str:
