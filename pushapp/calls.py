@@ -104,15 +104,25 @@ class Calls:
         """
         return self.tokens.make(user, channels, publish, expires, member)
 
-    def revoke(self, user: str | None = None, before: float | None = None) -> None:
+    def revoke(
+        self, user: str | None = None, before: float | None = None, *, token: str | None = None
+    ) -> None:
         """Let the tokens of ``user`` (None: of everybody) that were issued before then (Unix
-        seconds; None: now) count no longer, on every worker and machine, within a second.
+        seconds; None: now) count no longer, on every worker and machine, within a second; or one
+        ``token`` alone.
 
         Raises:
-            InvalidInput: ``user`` is no id, or ``before`` no time that has been.
+            InvalidInput: ``user`` is no id, ``before`` no time that has been, or ``token`` none
+                that counts.
             LogUnavailable: it may not have been kept; do it again.
         """
-        self.start().revocations.revoke(user, time.time() if before is None else before)
+        revocations = self.start().revocations
+        if token is None:
+            revocations.revoke(user, time.time() if before is None else before)
+        elif user is None and before is None:
+            revocations.revoke_token(token)
+        else:
+            raise TypeError("revoke: either a token, or whose and before when")
 
     def disconnect(self, *, user: str | None = None, connection: str | None = None) -> None:
         """End all connections of ``user``, or the one ``connection``, on every worker and machine,

@@ -161,19 +161,26 @@ class Client:
             raise TypeError("disconnect: either user or connection")
 
     def revoke(
-        self, user: str | None = None, *, everybody: bool = False, before: float | None = None
+        self,
+        user: str | None = None,
+        *,
+        everybody: bool = False,
+        token: str | None = None,
+        before: float | None = None,
     ) -> None:
         """Let the tokens of ``user``, or of everybody, that were issued before then (Unix seconds;
-        None: now) count no longer, on every worker and machine.
+        None: now) count no longer, on every worker and machine; or one ``token`` alone.
 
         Raises:
             RequestFailed: the server refused, or did not answer.
         """
-        if (user is None) is not everybody:
-            raise TypeError("revoke: either a user or everybody=True")
-        body = {"everybody": True} if user is None else {"user": user}
-        when = {} if before is None else {"before": before}
-        self._caller.ask("POST", "/revoke", body=dump({**body, **when}).encode())
+        given = {"user": user, "everybody": everybody or None, "token": token}
+        body: dict[str, object] = {name: one for name, one in given.items() if one is not None}
+        if len(body) != 1:
+            raise TypeError("revoke: a user, everybody=True, or a token")
+        if before is not None:
+            body["before"] = before
+        self._caller.ask("POST", "/revoke", body=dump(body).encode())
 
     def history(self, channel: str, limit: int = 100) -> list[Item]:
         """Return the last ``limit`` kept messages of ``channel``, oldest first.

@@ -7,6 +7,7 @@ They take an api key that may publish: they change something.
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, request
 
@@ -16,7 +17,10 @@ from .errors import InvalidInput
 from .publish import load_json
 from .reply import json_reply
 
-MAX_BODY = 4096  # bytes
+if TYPE_CHECKING:
+    from .extension import Push
+
+MAX_BODY = 16384  # bytes; a token has up to 8,000 characters
 
 
 def register(blueprint: Blueprint) -> None:
@@ -51,16 +55,29 @@ def revoke() -> Response:
     if not isinstance(body, dict):
         raise InvalidInput("body", body, "a JSON object")
     for field in body:
-        if field not in ("user", "everybody", "before"):
-            raise InvalidInput(ascii(field)[1:-1][:64], body[field], "user or everybody, before")
+        if field not in ("user", "everybody", "token", "before"):
+            expected = "user, everybody or token, and before"
+            raise InvalidInput(ascii(field)[1:-1][:64], body[field], expected)
+    meant = [name for name in ("user", "everybody", "token") if name in body]
+    if len(meant) != 1:
+        raise InvalidInput("user", " and ".join(meant) or None, "it, everybody or token")
+    if meant == ["token"]:
+        return _revoke_token(push, body)
     before = body.get("before", time.time())
     if isinstance(before, bool) or not isinstance(before, int | float):
         raise InvalidInput("before", before, "Unix seconds")
-    if ("user" in body) == ("everybody" in body):
-        raise InvalidInput("user", body.get("user"), "either it or everybody, to say who is meant")
     if body.get("everybody", True) is not True:
         raise InvalidInput("everybody", body["everybody"], "true")
     if "user" in body and body["user"] is None:  # a forgotten one must not mean everybody
         raise InvalidInput("user", None, "a user's id")
     push.revoke(body.get("user"), before)
     return json_reply({"revoked": True, "before": before})
+
+
+def _revoke_token(push: Push, body: dict[str, Any]) -> Response:
+    if not isinstance(body["token"], str):
+        raise InvalidInput("token", body["token"], "a token")
+    if "before" in body:
+        raise InvalidInput("before", body["before"], "none where it is one token")
+    push.revoke(token=body["token"])
+    return json_reply({"revoked": True})

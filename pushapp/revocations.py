@@ -15,12 +15,15 @@ from collections.abc import Iterable, Sequence, Set
 
 from .background import CALM, spawn, spread
 from .broker.interface import Leases
-from .errors import InvalidInput
+from .errors import InvalidInput, NotAuthenticated
 from .hub import Hub, Subscriber
 from .orders import Orders
 from .tokens import LEEWAY, Tokens, is_user
 
 KEPT = 366 * 86400.0  # seconds
+#: Whose, and before when (Unix seconds) those were issued that count no longer; or whose, when it
+#: ends by itself, and the digest of the one that does not.
+Revocation = tuple[str | None, float] | tuple[str, float, str]
 _TURN = 1000  # revocations between two turns of the others
 
 
@@ -48,15 +51,36 @@ class Revocations:
         self._leases.renew(holder, {self.name: json.dumps([user, before])}, KEPT)
         self._orders.give(holder, {self.name: [user, before]})
 
+    def revoke_token(self, text: str) -> None:
+        """Let one token count no longer.
+
+        Raises:
+            InvalidInput: it does not count now.
+            LogUnavailable: it may not have been kept; do it again.
+        """
+        try:
+            token = self._tokens.verify(text)
+        except NotAuthenticated as error:
+            raise InvalidInput("token", f"one that counts for nothing: {error}", "one") from None
+        digest = token.digest.hex()
+        order = {self.name: [token.user, token.expires, digest]}
+        left = token.left(time.time())
+        self._leases.renew(f"revoked {digest}", {self.name: json.dumps(order[self.name])}, left)
+        self._orders.give(f"revoked {digest}", order)
+
     # -- what the orders call ------------------------------------------------------------------
 
-    def remember(self) -> Iterable[Sequence[object]]:
+    def remember(self) -> Iterable[Revocation]:
         return map(json.loads, self._leases.read(self.name).values())
 
-    def learn(self, values: Iterable[tuple[str | None, float]]) -> Set[str | None]:
-        whose = set()
-        for n, (user, before) in enumerate(values):
-            if self._tokens.revoke(user, before):
+    def learn(self, values: Iterable[Revocation]) -> Set[str | None]:
+        whose: set[str | None] = set()
+        for n, (user, when, *digest) in enumerate(values):
+            if digest:
+                is_news = self._tokens.withdraw(bytes.fromhex(digest[0]), when)
+            else:
+                is_news = self._tokens.revoke(user, when)
+            if is_news:
                 whose.add(user)
             if n % _TURN == 0:
                 time.sleep(0)  # there may be very many: polls and publishes get their turn

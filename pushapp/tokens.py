@@ -24,6 +24,7 @@ from .settings import Settings
 
 LEEWAY = 5.0  # seconds that two clocks may differ
 LONGEST = 8000  # characters; gunicorn takes header fields of 8,190 bytes
+_FEW = 1000  # withdrawn tokens that are kept, ended or not
 _KNOWN = 10_000  # tokens remembered; whichever was used longest ago is verified again
 
 _PATTERN = re.compile(r"[A-Za-z0-9_.:@|+~=-]{1,128}|[A-Za-z0-9_.:@|+~=-]{0,127}\*")
@@ -98,6 +99,8 @@ class Tokens:
         self._audience, self._clock = settings.audience, clock
         self._known: OrderedDict[bytes, Token] = OrderedDict()  # by their text's digest
         self._revoked: dict[str | None, float] = {}  # user, None for all → issued before (Unix s)
+        self._withdrawn: dict[bytes, float] = {}  # digest → its own end (Unix s)
+        self._most_withdrawn = _FEW  # of these, until those are forgotten that have ended anyway
         self._keys = Keyring(settings, self._known.clear)
 
     def verify(self, text: str) -> Token:
@@ -137,7 +140,8 @@ class Tokens:
             TokenExpired: it held.
             NotAuthenticated: it was revoked.
         """
-        if token.issued < max(self.revoked(None), self.revoked(token.user)):
+        issued_since = max(self.revoked(None), self.revoked(token.user))
+        if token.issued < issued_since or token.digest in self._withdrawn:
             raise NotAuthenticated("the token has been revoked")
         return token.left(self._clock())
 
@@ -151,6 +155,18 @@ class Tokens:
         if before <= self.revoked(user):
             return False
         self._revoked[user] = before
+        return True
+
+    def withdraw(self, digest: bytes, expires: float) -> bool:
+        """Let the one token with this digest count no longer; False where that is so already.
+        ``expires``: its own end (Unix seconds), until which that has to be known."""
+        if digest in self._withdrawn:
+            return False
+        now = self._clock()
+        if len(self._withdrawn) >= self._most_withdrawn:
+            live = {one: end for one, end in self._withdrawn.items() if end + LEEWAY > now}
+            self._withdrawn, self._most_withdrawn = live, max(_FEW, 2 * len(live))
+        self._withdrawn[digest] = expires
         return True
 
     def make(

@@ -368,11 +368,21 @@ def test_a_user_is_let_go(
         waiting.receive()
 
 
+def test_one_token_is_revoked(shell: Any) -> None:
+    """From stdin, where no other process sees it; a second time it counts for nothing."""
+    text = shell("token", "--user", "42", PUSH_SECRET=SECRET).stdout
+    done = shell("revoke", "--token", "-", input=text)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert "revoked" in failed(shell("revoke", "--token", "-", input=text), 1)
+
+
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [
         (["revoke"], 2, "--everybody"),
         (["revoke", "--user", "42", "--everybody"], 2, "--everybody"),
+        (["revoke", "--user", "42", "--token", "x"], 2, "--everybody"),
+        (["revoke", "--token", "x"], 1, "token"),
         (["revoke", "--user", "a b"], 1, "user"),
         (["revoke", "--user", "42", "--before", "1e14"], 1, "before"),
         (["disconnect"], 2, "--connection"),

@@ -357,6 +357,8 @@ def test_whom_to_let_go_has_to_be_said(scripted: ScriptedServer, make_client: An
     with pytest.raises(TypeError):
         client.revoke("42", everybody=True)
     with pytest.raises(TypeError):
+        client.revoke("42", token="x")
+    with pytest.raises(TypeError):
         client.disconnect(user="42", connection="c1")
     assert scripted.requests == []
     scripted.steps = [OK, OK, OK]

@@ -206,6 +206,26 @@ def test_what_was_issued_before_a_revocation_counts_no_longer() -> None:
         assert "revoked" in refused(text, tokens)
 
 
+def test_of_withdrawn_tokens_those_are_kept_that_have_not_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """There is a bound: what has ended opens nothing anyway."""
+    monkeypatch.setattr("pushapp.tokens._FEW", 10)
+    now = [1000.0]
+    tokens = Tokens(Settings(secret=SECRET), clock=lambda: now[0])
+    lasting = [tokens.verify(tokens.make(f"u{n}", [], [], 1e6, None)) for n in range(8)]
+    for token_ in lasting:
+        assert tokens.withdraw(token_.digest, token_.expires)
+        assert not tokens.withdraw(token_.digest, token_.expires)
+    for n in range(1000):
+        now[0] += 10
+        assert tokens.withdraw(n.to_bytes(32, "big"), now[0] + 1)
+    assert len(tokens._withdrawn) <= 20
+    for token_ in lasting:
+        with pytest.raises(NotAuthenticated, match="revoked"):
+            tokens.left(token_)
+
+
 # Whose signature counts
 
 

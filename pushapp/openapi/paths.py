@@ -69,14 +69,15 @@ UNDER_PREFIX: Schema = {
     },
     "/revoke": {
         "post": changing(
-            "Let tokens of a user, or of everybody, count no longer",
-            fields({"revoked": TRUE, "before": SECONDS}),
+            "Let tokens of a user, or of everybody, or one token, count no longer",
+            fields({"revoked": TRUE}, {"before": SECONDS}),
             requestBody={"required": True}
             | content(
                 {
                     "oneOf": [
                         fields({"user": ref("User")}, {"before": SECONDS}, closed=True),
                         fields({"everybody": TRUE}, {"before": SECONDS}, closed=True),
+                        fields({"token": {"type": "string"}}, closed=True),
                     ]
                 }
             ),

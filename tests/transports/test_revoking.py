@@ -81,8 +81,9 @@ def test_a_waiting_long_poll_is_answered_when_its_token_is_revoked(
 ) -> None:
     """Soon, and not after the 55 seconds that it wanted to wait; then 401."""
     wire, headers, room = Wire(server.port), bearer(issued(user)), f"user:{user}"
-    cursor = ask(wire, "/push/poll", room, headers).json["cursor"]
-    target = f"/push/longpoll?channels={room}&cursor={cursor}&timeout=55"
+    first = ask(wire, "/push/poll", room, headers).json
+    query = f"channels={room}&cursor={first['cursor']}&connection={first['connection']}"
+    target = f"/push/longpoll?{query}&timeout=55"
     wire.send(request("GET", target, headers))
     wait_for_subscribers(server, room, 1)
     elsewhere.revoke(user)
@@ -140,6 +141,46 @@ def test_a_worker_that_starts_later_knows_what_was_revoked(
     until(refused, "it has read it")
 
 
+# One token
+
+
+def test_one_token_can_be_revoked(
+    subscribe: Connect, server: Server, elsewhere: Push, user: str
+) -> None:
+    """Who listens by it is let go; the same user's others, as old as it is, go on."""
+    room, at = f"user:{user}", time.time()
+    one, other = issued(user, at=at), issued(user, room, at=at)
+    client, goes_on = (subscribe([room], headers=bearer(text)) for text in (one, other))
+    elsewhere.revoke(token=one)
+    end = until_refused(client)
+    assert end.status == 401 and "revoked" in end.detail
+    server.post({"user": user, "data": "on"})
+    assert goes_on.data() == ["on"]
+
+
+def test_one_revoked_token_opens_nothing_on_any_worker(
+    server: Server, connect: Connect, elsewhere: Push, process: Processes, user: str
+) -> None:
+    """Nor a ticket for it; nor on a worker that starts later. It cannot be revoked again."""
+    old = issued(user)
+    spent = ticket(server, old)
+    elsewhere.revoke(token=old)
+    for pid in server.workers():
+        with server.only(pid):
+            wait_until_refused(server, old)
+    with pytest.raises(Refused) as refused:
+        connect("sse", server, [f"user:{user}"], ticket=spent)
+    assert refused.value.status == 401
+    with pytest.raises(NotAuthenticated, match="revoked"):
+        process().tokens.verify(old)
+    for wrong in (old, "garbage", issued(user)[:-2], token(lasts=-1)):
+        with pytest.raises(InvalidInput, match="token") as error:
+            elsewhere.revoke(token=wrong)
+        assert wrong not in str(error.value)
+    with pytest.raises(TypeError):
+        elsewhere.revoke(user, token=issued(user))
+
+
 # Over HTTP
 
 
@@ -164,6 +205,8 @@ def test_what_was_issued_since_is_not_revoked(server: Server, user: str) -> None
     assert revoke(server, {"user": user, "before": time.time() - 50}).json["revoked"] is True
     wait_until_refused(server, old)
     assert server.ask("GET", "/push/poll?channels=public:a", bearer(new)).status == 200
+    assert revoke(server, {"token": new}).json == {"revoked": True}
+    wait_until_refused(server, new)
 
 
 @pytest.mark.parametrize(
@@ -182,6 +225,11 @@ def test_what_was_issued_since_is_not_revoked(server: Server, user: str) -> None
         ({"user": "42", "before": None}, "before"),
         ({"user": "42", "before": 1e14}, "before"),
         ({"user": "42", "befor": 1}, "befor"),
+        ({"token": "garbage"}, "token"),
+        ({"token": None}, "token"),
+        ({"token": 1}, "token"),
+        ({"token": "a.b.c", "user": "42"}, "user"),
+        ({"token": "a.b.c", "before": 1}, "before"),
     ],
 )
 def test_what_is_not_clear_revokes_nothing(server: Server, body: object, field: str) -> None:
