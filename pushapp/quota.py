@@ -19,9 +19,10 @@ _MOST = 10**9  # a sanity bound
 
 
 class Quota(NamedTuple):
-    """All per worker; 0: no limit. What is per second may come in a burst of ten seconds' worth."""
+    """All per worker, but for a user's connections; 0: no limit. What is per second may come in a
+    burst of ten seconds' worth."""
 
-    user_connections: float = 100  # waiting at a time, of one user
+    user_connections: float = 100  # waiting at a time, of one user, over all workers
     address_connections: float = 4000  # ... of one address
     connects: float = 100  # streams that begin a second, from one address
     requests: float = 1000  # a second, from one address, without an api key

@@ -16,7 +16,7 @@ from .auth import TOKEN, Gate, Grant
 from .credentials import publisher
 from .current import current_push
 from .errors import NotAllowed
-from .throttle import count_messages, count_publish
+from .throttle import check_elsewhere, count_messages, count_publish
 from .tokens import Token
 
 _KEPT = (
@@ -87,6 +87,8 @@ class Ops:
         """See ``transports.websocket.Ops``."""
         with self._app.app_context():
             token = current_push().tokens.verify(text)
+            if TOKEN not in sketch:
+                check_elsewhere(current_push(), token.user, "")
         before = sketch.get(TOKEN)
         if isinstance(before, Token) and before.user != token.user:
             raise NotAllowed("this is another user's token: open another connection with it")

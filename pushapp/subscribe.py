@@ -31,7 +31,7 @@ from .message import dump
 from .origins import check_origin
 from .problem import as_dict, close_code, problem, reason_of
 from .sketch import Ops, sketch
-from .throttle import address_of
+from .throttle import find_room
 from .transports import frames, poll
 from .transports.handshake import Refused, check_handshake
 from .transports.longpoll import LongPoll
@@ -82,7 +82,7 @@ def longpoll_view() -> Response:
     if wanted.cursor is None or request.method == "HEAD" or not poll.is_empty(reply):
         push.tally.answered("longpoll", reply.count, reply.lost)
         return _answered(push, reply, wanted)
-    push.check_room(grant.user, address := address_of(push))
+    address = find_room(push, grant.user, connection)
     berth = _berth()
     parks = berth is not None
     waiting = LongPoll(push.hub, push.lot, push.presence, wanted, connection, parks=parks)
@@ -123,7 +123,7 @@ def sse_view() -> Response:
     identify(push, request.args)
     grant = push.gate.may_subscribe(wanted.channels)
     connection = push.connection_id(wanted.connection, grant.user)
-    push.check_room(grant.user, address := address_of(push))
+    address = find_room(push, grant.user, connection)
     push.broker.log.read(wanted.channels, wanted.cursor, limit=1)  # 503 while it can be said
     if request.method == "HEAD":
         return Response(headers=SSE_HEADERS)
@@ -149,7 +149,7 @@ def websocket_view(ws: Server) -> None:
         grant = _grant_or_why_not(push, wanted)
         user = grant.user if isinstance(grant, Grant) else None
         connection = push.connection_id(wanted.connection, user)
-        push.check_room(user, address := address_of(push))
+        address = find_room(push, user, connection)
         push.broker.log.read(wanted.channels, wanted.cursor, limit=1)
     except Exception as caught:  # a response after the 101 would be read as frames
         error = caught if isinstance(caught, PushError | HTTPException) else PushError()

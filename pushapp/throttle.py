@@ -14,10 +14,14 @@ from flask import request
 from .address import counted_address
 from .credentials import publisher
 from .current import current_push
+from .errors import TooManyRequests
+from .seats import AFTER
 
 if TYPE_CHECKING:
     from .extension import Push
 
+_FEW = 4  # of a user's connections at one worker; push.js shares one between tabs
+_LOOK = 10_000  # connections of one user that are looked at, at most
 _STREAMS = (".sse_view", ".websocket_view")  # ends of endpoints
 
 
@@ -39,6 +43,35 @@ def count_request() -> None:
 def address_of(push: Push) -> str | None:
     """Return what the current request counts for; see ``address.counted_address``."""
     return counted_address(request.environ, push.settings.trusted_proxies)
+
+
+def find_room(push: Push, user: str | None, connection: str) -> str | None:
+    """Return what the current request counts for, where its ``connection`` may wait.
+
+    Raises:
+        AtCapacity: nobody may.
+        TooManyRequests: its user, or its address, has as many as may be.
+        LogUnavailable: nobody can say.
+    """
+    address = address_of(push)
+    push.check_room(user, address)
+    check_elsewhere(push, user, connection)
+    return address
+
+
+def check_elsewhere(push: Push, user: str | None, connection: str) -> None:
+    """Return where one more of ``user``'s may wait, by what all workers have told each other: as of
+    a second ago, and with those that may still come back. Who has few here is not looked up.
+
+    Raises:
+        As ``find_room``.
+    """
+    most = push.settings.quota.user_connections
+    if user is None or not most or push.hub.seats.of_user(user) < min(_FEW, most / 4):
+        return
+    found = push.broker.roster.connections(user, limit=min(int(most), _LOOK) + 1)
+    if sum(one.entry.id != connection for one in found) >= most:
+        raise TooManyRequests(f"user {user} has {most:g} connections already", AFTER)
 
 
 def count_publish(push: Push) -> None:

@@ -55,6 +55,20 @@ def server(_limited: Server) -> Server:
     return _limited
 
 
+@pytest.fixture(scope="module")
+def everywhere(
+    log_kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """Two workers, where a user may have two connections in all."""
+    server = Server(
+        tmp_path_factory.mktemp("everywhere"),
+        PUSH_LIMITS='{"user_connections":2}',
+        **settings_of(log_kind, request),
+    ).start()
+    yield server
+    server.stop()
+
+
 def at(address: str, **headers: str) -> dict[str, str]:
     """Return the headers of a client at ``address``, that has made up another one."""
     return {"X-Forwarded-For": f"6.6.6.6, {address}", **headers}
@@ -141,6 +155,24 @@ def test_a_token_in_the_first_frame_is_counted_too(
     told_to_wait(refused(lambda: begin(3)))
     server.publish(room, "there")
     assert [client.data() for client in inside] == [["there"]] * 2
+
+
+@WAITING
+def test_a_user_has_so_many_connections_over_all_workers(
+    transport: str, everywhere: Server, connect: Connect, channel: str
+) -> None:
+    """Each worker has one; a third is refused by either, as soon as they have told each other."""
+    user = uuid.uuid4().hex
+    for pid in everywhere.workers():
+        with everywhere.only(pid):
+            connect("sse", everywhere, [channel], headers=bearer(user))
+    seen = f"/push/users/{user}"
+    until(lambda: len(everywhere.look(seen)["connections"]) == 2, "the workers know of both")
+    refusal = refused(lambda: connect(transport, everywhere, [channel], headers=bearer(user)))
+    told_to_wait(refusal)
+    assert f"user {user} has 2 connections" in refusal.detail
+    other = uuid.uuid4().hex
+    connect(transport, everywhere, [channel], headers=bearer(other))
 
 
 @WAITING
