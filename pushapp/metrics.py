@@ -132,11 +132,10 @@ def _of_one(push: Push) -> dict[str, tally.Series]:
         for subscriber in hub.subscribers():
             waiting[subscriber.transport] += 1
             delivered[subscriber.transport] += subscriber.messages
-        channels = len(hub.counts())
     return numbers | {
         "connections": tally.by_label(waiting),
         "deliveries": tally.by_label(delivered),
-        "channels": {(): channels},
+        "channels": {(): hub.channels},
         "present": tally.by_label(dict(zip(tally.PRESENT, running.presence.counts, strict=True))),
         "unsent_bytes": {(): lot.unsent},
         "unsent_connections": {(): len(lot.backlogged)},

@@ -11,7 +11,7 @@ is known beforehand, and nothing private is shown.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Literal
@@ -194,13 +194,14 @@ class Tally:
         self,
         transport: str,
         messages: int,
-        lost: Iterable[Loss],
+        lost: Sequence[Loss],
         way: dict[str, int] | None = None,  # ``lane``; None: ``answers``
     ) -> None:
         """Count an answer to a poll or a long poll."""
         (self.answers if way is None else way)[transport] += 1
         self.deliveries[transport] += messages
-        self.lost(transport, lost)
+        if lost:
+            self.lost(transport, lost)
 
     def recovered(self, transport: str) -> None:
         """Count a stream that came with a cursor and missed nothing."""

@@ -68,6 +68,9 @@ def test_on_sigterm_every_waiting_client_is_let_go(
     assert idle.is_closed()
     idle.close()
     assert server.wait() == 0
+    for client in streams:
+        line = f"ended connection={client.connection} user=- transport={client.transport}"
+        assert server.log.count(f"{line} reason=drain ") == 1
 
 
 @pytest.mark.parametrize("pause", [0, 0.3])  # seconds before each of the last bytes
