@@ -22,7 +22,7 @@ from .outlet import Lot
 from .presence import Presence
 from .revocations import Revocations
 from .seats import Seats
-from .sketch import Still
+from .sketch import Ops, Still
 from .transports.stream import Context
 from .webhooks import Webhooks
 
@@ -65,6 +65,7 @@ class Running:
             push.limits,
         )
 
+        self.ops = Ops(app)
         self.webhooks: Webhooks | None = None
         if settings.webhook_url:
             courier = HttpCourier(settings.webhook_url, settings.webhook_secrets)

@@ -6,19 +6,16 @@ ask whether it may, and let it wait the way it can. What does not: the waiting i
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from flask import Blueprint, Response, current_app, request
-from flask_sock import Sock
 from simple_websocket import Server
 from werkzeug.datastructures import CombinedMultiDict, MultiDict
 from werkzeug.exceptions import HTTPException
 
+from . import upgrade
 from .again import may_come_again
 from .auth import Grant
 from .body import end_connection, read_body, refuse_body
@@ -30,7 +27,7 @@ from .handover import Connection, connection_of
 from .message import dump
 from .origins import check_origin
 from .problem import as_dict, close_code, problem, reason_of
-from .sketch import Ops, sketch
+from .sketch import sketch
 from .throttle import find_room
 from .transports import frames, poll
 from .transports.handshake import Refused, check_handshake
@@ -40,6 +37,7 @@ from .transports.poll import Answer, first_answer
 from .transports.sse import HEADERS as SSE_HEADERS
 from .transports.sse import ChunkedSse, Sse
 from .transports.websocket import ENVELOPE, WebSocket
+from .upgrade import Lean, greeting
 
 if TYPE_CHECKING:
     from .extension import Push
@@ -51,7 +49,7 @@ def register(blueprint: Blueprint) -> None:
     blueprint.add_url_rule("/poll", view_func=poll_view, methods=["GET", "POST"])
     blueprint.add_url_rule("/longpoll", view_func=longpoll_view, methods=["GET", "POST"])
     blueprint.add_url_rule("/sse", view_func=sse_view)
-    Sock().route("/ws", bp=blueprint)(websocket_view)
+    upgrade.route(blueprint, "/ws", websocket_view)
     blueprint.register_error_handler(Refused, _refused)
     blueprint.register_error_handler(ConnectionError, _gone)
 
@@ -124,7 +122,7 @@ def sse_view() -> Response:
     grant = push.gate.may_subscribe(wanted.channels)
     connection = push.connection_id(wanted.connection, grant.user)
     address = find_room(push, grant.user, connection)
-    push.broker.log.read(wanted.channels, wanted.cursor, limit=1)  # 503 while it can be said
+    _check_log(push)
     if request.method == "HEAD":
         return Response(headers=SSE_HEADERS)
     berth = _berth()
@@ -140,8 +138,8 @@ def sse_view() -> Response:
     return response
 
 
-def websocket_view(ws: Server) -> None:
-    """Begin a WebSocket. The handshake is over, so a browser sees an error only as frames."""
+def websocket_view(ws: Server | Lean) -> None:
+    """Begin a WebSocket. The handshake is right, and a browser sees an error only as frames."""
     push = current_push()
     try:
         wanted = asked(request, request.args, stream=False, least=0)
@@ -150,14 +148,15 @@ def websocket_view(ws: Server) -> None:
         user = grant.user if isinstance(grant, Grant) else None
         connection = push.connection_id(wanted.connection, user)
         address = find_room(push, user, connection)
-        push.broker.log.read(wanted.channels, wanted.cursor, limit=1)
+        _check_log(push)
     except Exception as caught:  # a response after the 101 would be read as frames
         error = caught if isinstance(caught, PushError | HTTPException) else PushError()
         if error is not caught:
             current_app.logger.error("pushapp: %s failed", show(request.path), exc_info=caught)
         push.tally.refusals[reason_of(error)] += 1
         body = f'{{"type":"error",{dump(as_dict(error))[1:]}'.encode()
-        ws.sock.sendall(frames.text(body) + frames.close(close_code(error), type(error).__name__))
+        body = frames.text(body) + frames.close(close_code(error), type(error).__name__)
+        ws.sock.sendall(greeting(ws) + body)
         ws.connected = False  # what flask-sock would send now, has been sent
         return
     berth = _berth()
@@ -167,16 +166,26 @@ def websocket_view(ws: Server) -> None:
         connection,
         grant,
         sketch(),
-        Ops(current_app._get_current_object()),  # type: ignore[attr-defined]
+        push.start().ops,
         push.settings.max_message + ENVELOPE,
     )
     stream.address = address
     if berth is None:
         stream.serve(ws.sock, early=b"")
     else:
-        berth.waiting = stream
+        berth.waiting = stream.greets(greeting(ws))
         ws.mode = "werkzeug"  # an ordinary response for the middlewares; the worker parks it
     ws.connected = False
+
+
+def _check_log(push: Push) -> None:
+    """Return when the log answers: a stream that has begun can no longer say 503.
+
+    Raises:
+        LogUnavailable: it does not.
+    """
+    if push.hub.window.tail() is None:  # it takes waiting to find out
+        push.broker.log.read((), None)
 
 
 def _grant_or_why_not(push: Push, wanted: Asked) -> Grant | NoCredentials:
@@ -221,8 +230,8 @@ def _prepare_websocket() -> None:
     refuse_body(request)
     check_handshake(request)
     check_origin(request, current_push().settings)
-    use_our_threads(current_app.config)
-    request.environ[OURS] = True
+    upgrade.use_our_threads(current_app.config)
+    request.environ[upgrade.OURS] = True
 
 
 def _refused(error: Refused) -> Response:
@@ -234,32 +243,3 @@ def _gone(error: ConnectionError) -> Response:
     """The client went away within the handshake: nobody reads this answer."""
     end_connection(request)
     return Response(status=400)
-
-
-# -- flask-sock's reader thread -------------------------------------------------------------------
-
-OURS = "pushapp.websocket"  # the environ's key that marks our own route
-
-
-def use_our_threads(config: dict[str, Any]) -> None:
-    """Keep simple-websocket from reading our sockets; the host's own routes keep their readers.
-
-    flask-sock takes the options of every Server from the app's config, whoever's route it is.
-    """
-    options = config.get("SOCK_SERVER_OPTIONS") or {}
-    theirs = options.get("thread_class", threading.Thread)
-    if theirs is not _Reader and getattr(theirs, "func", None) is not _Reader:
-        config["SOCK_SERVER_OPTIONS"] = {**options, "thread_class": partial(_Reader, theirs)}
-
-
-class _Reader:
-    """The thread that simple-websocket starts, unless the Server is ours."""
-
-    def __init__(self, kind: Callable[..., Any], target: Any) -> None:
-        self._thread = None if OURS in target.__self__.environ else kind(target=target)
-        self.name = ""
-
-    def start(self) -> None:
-        if self._thread is not None:
-            self._thread.name = self.name or self._thread.name
-            self._thread.start()

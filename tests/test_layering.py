@@ -28,6 +28,7 @@ LAYERS = [
         "credentials",
         "throttle",
         "sketch",
+        "upgrade",
         "again",
         "subscribe",
         "api",

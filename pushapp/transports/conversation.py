@@ -68,9 +68,9 @@ class Conversation(Stream):
 
     # -- beginning -----------------------------------------------------------------------------
 
-    def _start(self, outlet: Outlet) -> None:
+    def _start(self, outlet: Outlet, greeting: bytes = b"") -> None:
         if self._unknown is not None:
-            self.welcome(outlet)
+            self.welcome(outlet, greeting)
             try:
                 self.context.hub.join(self, ())  # it counts, and a drain finds it
             except PushError as error:
@@ -78,7 +78,7 @@ class Conversation(Stream):
             else:
                 self.context.hub.wheel.set(self, FIRST_FRAME)
         else:
-            self.begin(outlet, self._take_asked())
+            self.begin(outlet, self._take_asked(), greeting)
 
     def _take_asked(self) -> Asked:
         asked, self._asked = self._asked, None

@@ -87,8 +87,7 @@ class Sse(Stream):
     def park(self, connection: Connection, fd: int, early: bytes, head: Head) -> None:
         """Begin on the socket ``fd``; see ``handover.Parkable``."""
         outlet = ParkedSocket(fd, self.context.lot, self)
-        outlet.write(head.bare() + self.framing + b"\r\n")
-        self.begin(outlet, self._asked)
+        self.begin(outlet, self._asked, head.bare() + self.framing + b"\r\n")
 
     # -- in its greenlet or thread -------------------------------------------------------------
 

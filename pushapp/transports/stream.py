@@ -111,22 +111,22 @@ class Stream(Subscriber):
 
     # -- beginning -----------------------------------------------------------------------------
 
-    def begin(self, outlet: Outlet, asked: Asked) -> None:
-        """Hand out what a new stream begins with, then go live.
+    def begin(self, outlet: Outlet, asked: Asked, greeting: bytes = b"") -> None:
+        """Hand out what a new stream begins with, after ``greeting``, then go live.
 
         May take as long as the client reads its backlog; a client that does not is cut off.
         """
-        self.welcome(outlet)
+        self.welcome(outlet, greeting)
         self.context.hub.wheel.set(self, self._next_due())
         self.go_on(asked)
 
-    def welcome(self, outlet: Outlet) -> None:
-        """Say that the connection is there."""
+    def welcome(self, outlet: Outlet, greeting: bytes = b"") -> None:
+        """Say that the connection is there, after ``greeting``."""
         self.outlet = outlet
         self.context.hub.tally.opened[self.transport] += 1
         beat = self.context.heartbeat
         welcome = f'"connection":"{self.id}","heartbeat":{beat:g},"version":{VERSION}'
-        outlet.write(self.named("welcome", welcome))
+        outlet.write(greeting + self.named("welcome", welcome))
 
     def go_on(self, asked: Asked) -> None:
         """Hand out what follows the welcome, then go live. As ``begin``."""

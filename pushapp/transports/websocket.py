@@ -39,11 +39,12 @@ def text_frames(pairs: Sequence[tuple[Message, bytes]]) -> bytes:
 class WebSocket(Conversation):
     """One WebSocket."""
 
-    __slots__ = ("_reader",)
+    __slots__ = ("_greeting", "_reader")
     transport = "websocket"
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
+        self._greeting = b""
         self._reader: FrameReader | None = None
 
     # -- framing -------------------------------------------------------------------------------
@@ -60,11 +61,17 @@ class WebSocket(Conversation):
 
     # -- parked --------------------------------------------------------------------------------
 
+    def greets(self, greeting: bytes) -> WebSocket:
+        """Send ``greeting`` first, once it is parked: the 101, unless that has been sent."""
+        self._greeting = greeting
+        return self
+
     def park(self, connection: Connection, fd: int, early: bytes, head: Head) -> None:
-        """Begin on the socket ``fd``; see ``handover.Parkable``. The 101 has been sent."""
+        """Begin on the socket ``fd``; see ``handover.Parkable``."""
         outlet = ParkedSocket(fd, self.context.lot, self)
         outlet.pause()
-        self._start(outlet)
+        greeting, self._greeting = self._greeting, b""
+        self._start(outlet, greeting)
         if early:
             self._feed(early)
         if not self._waiting:
