@@ -142,7 +142,11 @@ class Bay:
             return
         reply = again.answer(page)
         if not again.must_wait(asked, reply):
-            self._answer(known, asked, reply, head)
+            if self._answer(known, asked, reply, head):
+                again.count(reply)
+            return
+        if 200 not in known.heads:  # so far it was told 304 alone
+            self._give_back(head)
             return
         waiting = again.waiting(asked, reply)
         if waiting.enter(again.hold(asked), reply.cursor):
@@ -162,15 +166,21 @@ class Bay:
         again, waiting = known.again, None
         try:
             reply = again.answer(again.read(asked))
-            if again.must_wait(asked, reply):
+            if again.must_wait(asked, reply) and 200 in known.heads:
                 waiting = again.waiting(asked, reply)
                 waiting.begin(again.hold(asked))
         except PushError as error:
             log.debug("not answered in the lane: %s", error)  # the app finds it, too, and says so
             self._give_back(head)
+        except Exception:
+            log.exception("answering in the lane failed; the app tries it")
+            self._give_back(head)
         else:
-            if waiting is None:
-                self._answer(known, asked, reply, head)
+            if waiting is None and again.must_wait(asked, reply):
+                self._give_back(head)
+            elif waiting is None:
+                if self._answer(known, asked, reply, head):
+                    again.count(reply)
             elif waiting.answered is not None:  # before it waited: see ``subscribe``
                 self._answer(known, asked, waiting.answered, head)
             else:
@@ -178,15 +188,15 @@ class Bay:
         finally:
             self._connection.yard.reading -= 1
 
-    def _answer(self, known: Known, asked: Asked, reply: Answer, request: bytes) -> None:
+    def _answer(self, known: Known, asked: Asked, reply: Answer, request: bytes) -> bool:
+        """Write an answer; where nobody knows what its head looks like, leave it to the app."""
         not_modified = unchanged(reply, asked)
         head = known.heads.get(304 if not_modified else 200)
         parked, connection = self._parked, self._connection
         if head is None or parked is None or parked.closed:
             self._give_back(request)
-            return
+            return False
         connection.yard.count()
-        known.again.count(reply)
         self._busy = True
         ends = connection.yard.draining or not connection.keeps
         if ends:
@@ -197,6 +207,7 @@ class Bay:
             self.on_gone()
         else:
             parked.hand_over(data, self)
+        return True
 
     def _wait(self, known: Known, waiting: LongPoll) -> None:
         parked, connection = self._parked, self._connection

@@ -94,7 +94,7 @@ def head_of(response: Any) -> Head:
         elif name.lower() not in ("connection", "transfer-encoding", *_MARKS):
             parts[-1] += f"{name}: {value}\r\n"
     for mark in _MARKS.values():
-        if mark not in marks:
+        if mark not in marks and response.status_code != 304:  # which has no length
             marks.append(mark)
             parts.append("")
     http11 = response.req.version > (1, 0)

@@ -46,7 +46,7 @@ def _shared_server(
 
 
 @pytest.fixture
-def logsettings_of(log_kind: str, request: pytest.FixtureRequest) -> dict[str, object]:
+def log_settings(log_kind: str, request: pytest.FixtureRequest) -> dict[str, object]:
     return settings_of(log_kind, request)
 
 
