@@ -17,6 +17,7 @@ from .connection_ids import ConnectionIds
 from .errors import ConnectionEnded, InvalidInput
 from .hub import Hub
 from .orders import KEPT, Orders
+from .presence import Presence
 from .tokens import is_user
 
 #: ["connection", its id, when] or ["user", their id, when]; Unix seconds.
@@ -33,9 +34,11 @@ class Endings:
         hub: Hub,
         ids: ConnectionIds,
         orders: Orders,
+        presence: Presence,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._hub, self._ids, self._orders, self._clock = hub, ids, orders, clock
+        self._presence = presence
         self._ended: dict[tuple[str, str], float] = {}  # what, which → when (Unix seconds)
 
     def end_connection(self, connection: object) -> None:
@@ -101,3 +104,4 @@ class Endings:
             if self._is_over(subscriber.id, subscriber.user):
                 with self._hub.lock:
                     subscriber.fail(ConnectionEnded())
+        self._presence.dismiss(self._is_over)

@@ -6,6 +6,8 @@ What belongs here: these routes. What does not: who is there (``presence``), end
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Blueprint, Response, request
 
 from .api import channel_name, limit_of
@@ -43,14 +45,14 @@ def user(name: str) -> Response:
         raise InvalidInput("user", name, "what may stand in a channel name after user:")
     limit = limit_of(request)
     found = push.broker.roster.connections(name, request.args.get("after", ""), limit + 1)
-    told = found[:limit]
+    told = [_described(one) for one in found[:limit]]
     return json_reply(
         {
             "user": name,
             "online": bool(told),
-            "since": min((one.entry.since for one in told), default=None),
-            "transports": sorted({one.entry.transport for one in told}),
-            "connections": [_described(one) for one in told],
+            "since": min((one["since"] for one in told), default=None),
+            "transports": sorted({one["transport"] for one in told}),
+            "connections": told,
             "more": len(found) > limit,
         }
     )
@@ -66,7 +68,7 @@ def connections() -> Response:
     return json_reply({"connections": told, "more": len(found) > limit})
 
 
-def _described(one: Connection) -> dict[str, object]:
+def _described(one: Connection) -> dict[str, Any]:
     entry = one.entry
     since, channels = round(entry.since, 3), list(entry.channels)
     return {"id": entry.id, "transport": entry.transport, "since": since, "channels": channels}

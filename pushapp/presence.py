@@ -16,6 +16,7 @@ import logging
 import secrets
 import threading
 import time
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from .broker.roster import Entry, Roster
@@ -51,10 +52,17 @@ class Poller:
 class Presence:
     """This worker's connections, and the roster of all."""
 
-    def __init__(self, roster: Roster, grace: float, *, record: bool = False) -> None:
+    def __init__(
+        self,
+        roster: Roster,
+        grace: float,
+        *,
+        record: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """``grace``: seconds for which one that has gone may come back unnoticed. ``record``: what
         happens is wanted for webhooks."""
-        self.roster, self.grace, self._record = roster, grace, record
+        self.roster, self.grace, self._record, self._clock = roster, grace, record, clock
         self._worker = secrets.token_hex(8)
         self._lock = threading.Lock()
         self._streams: dict[str, Stream] = {}
@@ -85,8 +93,9 @@ class Presence:
             self._ended.pop(stream.id, None)
             self._changed.add(stream.id)
 
-    def left(self, stream: Stream) -> None:
-        """A stream has ended; one that had not begun may, too."""
+    def left(self, stream: Stream, *, for_good: bool = False) -> None:
+        """A stream has ended; one that had not begun may, too. ``for_good``: it was sent away, and
+        has no time to come back."""
         id = stream.id
         with self._lock:
             others = self._doubles.get(id, [])
@@ -99,7 +108,10 @@ class Presence:
                 self._changed.add(id)
             else:
                 del self._streams[id]
-                self._ended[id] = time.monotonic() + self.grace
+                if for_good:
+                    self._changed.add(id)
+                else:
+                    self._ended[id] = self._clock() + self.grace
             if not others:
                 self._doubles.pop(id, None)
 
@@ -116,7 +128,7 @@ class Presence:
             elif not _same(poller.entry, entry):
                 poller.entry = entry
                 self._changed.add(entry.id)
-            poller.until = time.monotonic() + seconds + self.grace
+            poller.until = self._clock() + seconds + self.grace
 
     def seen(self, id: str, seconds: float) -> bool:
         """A poller that ``polled`` knows is alive, and due in ``seconds``; False: it is not known
@@ -124,8 +136,16 @@ class Presence:
         poller = self._pollers.get(id)
         if poller is None:
             return False
-        poller.until = time.monotonic() + seconds + self.grace
+        poller.until = self._clock() + seconds + self.grace
         return True
+
+    def dismiss(self, is_over: Callable[[str, str | None], bool]) -> None:
+        """Let those pollers go at once of whose id and user this is true."""
+        with self._lock:
+            for id, poller in list(self._pollers.items()):
+                if is_over(id, poller.entry.user):
+                    del self._pollers[id]
+                    self._changed.add(id)
 
     # -- the loop ------------------------------------------------------------------------------
 
@@ -135,14 +155,19 @@ class Presence:
 
     def _try(self) -> None:
         try:
-            self._sync()
+            self.bring()
         except LogUnavailable as error:
             log.debug("presence has to wait: %s", error)  # the listener says it aloud
         except Exception:
             log.exception("bringing presence failed; trying again")
 
-    def _sync(self, *, renew: bool = False) -> None:
-        now = time.monotonic()
+    def bring(self, *, renew: bool = False) -> None:
+        """Bring what has changed to the roster; ``renew``: and the lease in any case.
+
+        Raises:
+            LogUnavailable: the next call brings it.
+        """
+        now = self._clock()
         with self._lock:
             self._let_go(now)
             changed, self._changed = self._changed, set()
@@ -152,20 +177,20 @@ class Presence:
         if not changed and not (held and renew):
             return
         try:
-            known = self._bring(came, gone)
+            known = self._sync(came, gone)
             if not known:  # it was away for too long, or the log is new
                 with self._lock:
                     came = [s.entry() for s in self._streams.values()]
                     came += [p.entry for p in self._pollers.values()]
                 changed |= {entry.id for entry in came}
-                self._bring(came, ())
+                self._sync(came, ())
         except BaseException:
             with self._lock:
                 self._changed |= changed  # some of it may be there: it may be brought again
             raise
         self._renewed = now
 
-    def _bring(self, came: list[Entry], gone: tuple[str, ...] | list[str]) -> bool:
+    def _sync(self, came: Sequence[Entry], gone: Sequence[str]) -> bool:
         return self.roster.sync(self._worker, came, gone, ttl=self.grace, record=self._record)
 
     def _let_go(self, now: float) -> None:
@@ -197,7 +222,7 @@ class Presence:
             self._closed.set()
             self._loop.join(timeout=5)
             try:
-                self._sync(renew=True)
+                self.bring(renew=True)
             except LogUnavailable as error:
                 log.debug("what was here is forgotten: %s", error)
 

@@ -52,7 +52,7 @@ class Running:
         )
         self.orders = Orders(self.broker, self.hub.stirred)
         self.revocations = Revocations(self.broker.leases, self.hub, push.tokens, self.orders)
-        self.endings = Endings(self.hub, push.ids, self.orders)
+        self.endings = Endings(self.hub, push.ids, self.orders, self.presence)
         self.orders.begin(self.revocations, self.endings)
         self.departures = Departures(push.tally)
         self.context = Context(

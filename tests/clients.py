@@ -70,6 +70,11 @@ class LongPoll(Poll):
     transport, path = "longpoll", "/push/longpoll"
     pause = 0.0
 
+    def ask(self, timeout: float) -> None:
+        """Begin to wait, and do not read what comes of it."""
+        target = self.target(cursor=self.cursor, connection=self.connection, timeout=timeout)
+        self.wire.send(request("GET", target, self.headers))
+
     def _question(self) -> str:
         """Wait a second at most, so that a message to a channel that it lost is noticed soon."""
         timeout = self.params.get("timeout", 1)

@@ -34,6 +34,7 @@ STALL = 30.0  # seconds for one page, after which a client that reads its backlo
 _BACKLOG_BYTES = 256 * 1024
 _ROUNDS = 1000  # reads until the hub must have been reached; each is a page, or a lost race
 SLOW = 4008  # close code
+_SENT_AWAY = ("kicked", "refused")  # reasons for which nobody waits for them to come back
 _SOON = 3.0  # seconds within which those come back that could not be told who is there
 
 log = logging.getLogger(__name__)
@@ -259,7 +260,7 @@ class Stream(Subscriber):
         self._list_again(lists)
 
     def left(self) -> None:
-        self.context.presence.left(self)
+        self.context.presence.left(self, for_good=self.reason in _SENT_AWAY)
 
     def on_due(self) -> float | None:
         now = time.monotonic()
@@ -301,9 +302,9 @@ class Stream(Subscriber):
     def over(self, reason: str) -> None:
         """Listen no more; the first reason (see ``tally.ENDS``) is told to the operator."""
         with self.context.hub.lock:
+            is_first, self.reason = not self.reason, self.reason or reason
             self.context.hub.leave(self)
-            if not self.reason:
-                self.reason = reason
+            if is_first:
                 self.context.departures.add(self, reason)
 
     def end(self, code: int, text: str, reason: str, frame: bytes = b"") -> None:

@@ -14,13 +14,14 @@ from typing import Any
 
 import pytest
 
-from ..clients import Client
+from ..clients import TRANSPORTS, Client, LongPoll, Refused
 from ..jwts import token
 from ..server import API_KEY, Server, until
 from ..subscriber import name_of
-from .conftest import Connect
+from .conftest import Connect, settings_of
 
-GRACE = 1.0  # seconds
+GRACE = 1.5  # seconds
+GRACE_AS_IT_COMES = 15.0  # seconds
 LOOK = {"Authorization": f"Bearer {API_KEY}"}
 
 
@@ -28,8 +29,6 @@ LOOK = {"Authorization": f"Bearer {API_KEY}"}
 def _hasty(
     log_kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    from .conftest import settings_of
-
     settings = settings_of(log_kind, request)
     server = Server(tmp_path_factory.mktemp("hasty"), PUSH_PRESENCE_GRACE=GRACE, **settings)
     yield server.start()
@@ -81,6 +80,13 @@ def come_again(client: Client) -> None:
         client._read()
 
 
+def stay(client: Client) -> None:
+    """Be there for a while without being read."""
+    come_again(client)
+    if isinstance(client, LongPoll):
+        client.ask(timeout=30)
+
+
 def test_a_connection_begins_with_who_is_there(
     transport: str, enter: Enter, hasty: Server, room: str
 ) -> None:
@@ -98,46 +104,65 @@ def test_a_connection_begins_with_who_is_there(
     assert client.there[room].count == 2
 
 
-def test_who_comes_and_goes_is_told(transport: str, enter: Enter, room: str) -> None:
-    """A join with the first connection, a leave after the last, and nothing for those between."""
-    client = watching(enter(transport, "bob", room, presence=1))
-    client.wait_there(room, "bob")
+def test_who_comes_and_goes_is_told(
+    enter: Enter, hasty: Server, connect: Connect, room: str
+) -> None:
+    """A join with the first connection, a leave after the last, and nothing for those between; the
+    same on every transport."""
+    watchers = [watching(connect("websocket", hasty, [room], headers=LOOK, presence=1))]
+    for transport in ("sse", "longpoll", "poll"):
+        watchers.append(connect(transport, hasty, [room], headers=LOOK, presence=1))
+
+    def see(*names: str) -> None:
+        for watcher in watchers:
+            watcher.wait_there(room, *names)
+
     first = enter("websocket", "ann", room, member=[1])
-    client.wait_there(room, "ann", "bob")
+    see("ann")
     second = enter("sse", "ann", room, member=[1])
     first.close()
     third = enter("websocket", "cid", room)
-    client.wait_there(room, "ann", "bob", "cid")
+    see("ann", "cid")
     second.close()
-    client.wait_there(room, "bob", "cid")
+    see("cid")
     third.close()
-    client.wait_there(room, "bob")
+    see()
 
-    told = [c for c in client.there[room].changes if "bob" not in c and c != "occupied"]
-    assert told == ["join ann", "join cid", "leave ann", "leave cid"]
-    assert client.there[room].count == 1
+    for watcher in watchers:
+        assert watcher.there[room].changes == [
+            *("occupied", "join ann", "join cid"),
+            *("leave ann", "leave cid", "vacated"),
+        ]
+        assert watcher.there[room].count == 0
 
 
-@pytest.mark.parametrize("who", ["ann", None])
 def test_who_comes_back_within_the_grace_time_has_not_left(
-    transport: str, who: str | None, enter: Enter, hasty: Server, connect: Connect, channel: str
+    enter: Enter, hasty: Server, connect: Connect, channel: str
 ) -> None:
-    """A user by any connection, one without a name by its id: nobody sees that they were away."""
+    """A user by any connection, one without a user by its id: nobody sees that they were away."""
     watcher = watching(connect("websocket", hasty, [channel], headers=LOOK, presence=1))
 
-    def come(**options: Any) -> Client:
-        if who is not None:
-            return enter(transport, who, channel, **options)
+    def come(transport: str, named: bool, **options: Any) -> Client:
+        if named:
+            return enter(transport, transport, channel)
         return connect(transport, hasty, [channel], **options)
 
-    client = come()
-    come_again(client)
-    come_seen(watcher, channel)
-    client.close()
-    again = come(connection=client.connection)
+    guests = {(t, named): come(t, named) for t in TRANSPORTS for named in (True, False)}
+    for guest in guests.values():
+        stay(guest)
+    while watcher.there[channel].count < len(guests):
+        watcher._read()
+    for guest in guests.values():
+        guest.close()
+    back = [come(*who, connection=guest.connection) for who, guest in guests.items()]
+
+    for guest in back:
+        stay(guest)
 
     def marker_is(there_now: bool) -> bool:
-        come_again(again)
+        for guest in back:
+            if guest.transport == "poll":
+                come_again(guest)
         return ("marker" in there(hasty, channel)) is there_now
 
     marker = enter("websocket", "marker", channel)
@@ -146,7 +171,7 @@ def test_who_comes_back_within_the_grace_time_has_not_left(
     until(lambda: marker_is(False), "and leaves: the grace time is over")
     watcher.wait_for_change(channel, "leave marker")
     told = [c.split()[0] for c in watcher.there[channel].changes if "marker" not in c]
-    assert told == ["occupied", "join"]
+    assert told == ["occupied"] + ["join"] * len(guests)
 
 
 def come_seen(watcher: Client, channel: str) -> None:
@@ -219,10 +244,9 @@ def test_presence_opens_no_channel(
     transport: str, enter: Enter, hasty: Server, connect: Connect, room: str
 ) -> None:
     """Whoever may not read a channel learns nothing of its members by any way."""
-    from ..clients import Refused
-
+    says = {"first": {"op": "ping"}} if transport == "websocket" else {}  # else it has 5 s to
     with pytest.raises(Refused):
-        connect(transport, hasty, [room], presence=1)
+        connect(transport, hasty, [room], presence=1, **says)
     with pytest.raises(Refused):
         connect(transport, hasty, [f"presence/{room}"], headers=LOOK, presence=1)
     assert hasty.ask("GET", f"/push/channels/{room}/presence").status == 401
@@ -232,22 +256,65 @@ def test_presence_opens_no_channel(
     assert hasty.ask("GET", f"/push/channels/{room}/presence", own).json["members"] == []
 
 
-def test_a_killed_worker_takes_its_clients_along(
-    transport: str, enter: Enter, hasty: Server, room: str
-) -> None:
+def test_a_killed_worker_takes_its_clients_along(enter: Enter, hasty: Server, room: str) -> None:
     """After the grace time, each by one leave; those of other workers stay."""
     killed, other = hasty.workers()
     with hasty.only(other):
         watcher = enter("websocket", "bob", room, presence=1)
+        enter("sse", "dora", room)
     with hasty.only(killed):
-        client = enter(transport, "ann", room)
-        come_again(client)
-        enter("sse", "cid", room)
-    watcher.wait_there(room, "ann", "bob", "cid")
+        for transport in TRANSPORTS:
+            come_again(enter(transport, transport, room))
+    watcher.wait_there(room, "bob", "dora", *TRANSPORTS)
+    told = len(watcher.there[room].changes)
 
     os.kill(killed, signal.SIGKILL)
 
-    watcher.wait_there(room, "bob")
-    left = [change for change in watcher.there[room].changes if change.startswith("leave")]
-    assert sorted(left) == ["leave ann", "leave cid"]
+    watcher.wait_there(room, "bob", "dora")
+    left = watcher.there[room].changes[told:]
+    assert sorted(left) == sorted(f"leave {transport}" for transport in TRANSPORTS)
     hasty.wait_for_workers()
+
+
+def test_a_drain_is_no_leave(
+    make_server: Callable[..., Server], connect: Connect, channel: str
+) -> None:
+    """Whose worker ends, comes back to another one; nobody sees that."""
+    server = make_server(PUSH_PRESENCE_GRACE=5)
+
+    def come(transport: str, **options: Any) -> Client:
+        return connect(transport, server, [channel], **options)
+
+    watcher = watching(come("websocket", headers=LOOK, presence=1))
+    guests = [come(transport) for transport in TRANSPORTS]
+    for guest in guests:
+        come_again(guest)
+    while watcher.there[channel].count < len(guests):
+        watcher._read()
+
+    before = server.workers()
+    server.signal(signal.SIGHUP)
+    until(lambda: not set(before) & set(server.workers()), "other workers are there")
+    back = [come(guest.transport, connection=guest.connection) for guest in guests]
+    for guest in back:
+        come_again(guest)
+    again = come("websocket", headers=LOOK, presence=1, cursor=watcher.cursor)
+
+    assert again.there[channel].names == watcher.there[channel].names
+    come("sse")
+    while again.there[channel].count == len(guests):
+        again._read()
+    assert again.there[channel].names > watcher.there[channel].names
+    assert not [change for change in again.there[channel].changes if "leave" in change]
+
+
+def test_who_is_sent_away_leaves_at_once(server: Server, connect: Connect, room: str) -> None:
+    """Nobody waits for them to come back: the grace time of this server is 15 s."""
+    headers = {"Authorization": f"Bearer {token(room, user=room[5:])}"}
+    for transport in TRANSPORTS:
+        stay(connect(transport, server, [room], headers=headers))
+    path = f"/push/channels/{room}"
+    until(lambda: server.look(path)["subscribers"] == len(TRANSPORTS), "all are there")
+    reply = server.ask("DELETE", f"/push/users/{room[5:]}/connections", LOOK)
+    assert reply.status == 200
+    until(lambda: not there(server, room), "they have left", GRACE_AS_IT_COMES / 2)
