@@ -19,6 +19,7 @@ from .parking import ParkedSocket
 from .transports.longpoll import LongPoll
 from .transports.params import Asked
 from .transports.poll import Answer, etag, unchanged
+from .wheel import Slot
 
 if TYPE_CHECKING:
     from .yard import Connection
@@ -40,7 +41,7 @@ class Bay:
         self._early = b""  # of the next request, as far as it has come
         self._since = 0.0  # monotonic seconds; when it began to be idle
         self._busy = False  # a request is being answered
-        self.slot = -1  # the wheel's
+        self.slot: Slot | None = None  # the wheel's
 
     # -- between requests ----------------------------------------------------------------------
 
@@ -60,7 +61,7 @@ class Bay:
             self.close()
         else:
             parked.resume()
-            if self.slot < 0:
+            if self.slot is None:
                 self._lot.wheel.set(self, yard.keepalive)
 
     def on_input(self) -> None:

@@ -11,6 +11,7 @@ from typing import ClassVar
 from .broker.roster import presence_of
 from .errors import PushError
 from .message import Bundle, Cursor, Loss
+from .wheel import Slot
 
 
 class Subscriber:
@@ -31,7 +32,7 @@ class Subscriber:
         self.live = False  # the hub hands out to it
         self.n = -1  # it has everything of its channels up to here, in the hub's epoch
         self.messages = 0  # that it was handed, and nobody has counted yet
-        self.slot = -1  # the wheel's
+        self.slot: Slot | None = None  # the wheel's
         self.user: str | None = None  # by its token
         self.address: str | None = None  # what it counts for; see ``address.counted_address``
 

@@ -13,13 +13,17 @@ from typing import Protocol
 
 TICK = 0.1  # seconds a slot lasts; how late something may be
 
+#: What is due at a time. A dict, because a set of many takes three times the memory; and what is
+#: in it refers to it, and not to its number, which would be one more object for each.
+Slot = dict["Timed", None]
+
 log = logging.getLogger(__name__)
 
 
 class Timed(Protocol):
-    """Something that falls due. ``slot`` belongs to the wheel; -1: in none."""
+    """Something that falls due. ``slot`` belongs to the wheel; None: it is in none."""
 
-    slot: int
+    slot: Slot | None
 
     def on_due(self) -> float | None:
         """Act; return in how many seconds it is due again, None for never. Must not block."""
@@ -33,23 +37,22 @@ class Wheel:
 
     def __init__(self, lock: threading.RLock) -> None:
         self._lock = lock
-        self._slots: dict[int, set[Timed]] = {}
+        self._slots: dict[int, Slot] = {}
         self._now = int(time.monotonic() / TICK)
         self._closed = threading.Event()
 
     def set(self, item: Timed, seconds: float) -> None:
         """Make ``item`` due in ``seconds``; an earlier setting no longer counts."""
         self.cancel(item)
-        item.slot = max(int((time.monotonic() + seconds) / TICK) + 1, self._now + 1)
-        self._slots.setdefault(item.slot, set()).add(item)
+        due = max(int((time.monotonic() + seconds) / TICK) + 1, self._now + 1)
+        slot = item.slot = self._slots.setdefault(due, {})
+        slot[item] = None
 
     def cancel(self, item: Timed) -> None:
         """Make ``item`` not due at all."""
-        if item.slot >= 0:
-            slot = self._slots.get(item.slot)
-            if slot is not None:
-                slot.discard(item)
-            item.slot = -1
+        slot, item.slot = item.slot, None
+        if slot is not None:
+            slot.pop(item, None)
 
     def run(self) -> None:
         """Turn until closed."""
@@ -59,15 +62,16 @@ class Wheel:
                 self._now += 1
                 due = self._slots.pop(self._now, None)
                 if due:
-                    self._fire(list(due))
+                    self._fire(due)
 
-    def _fire(self, due: list[Timed]) -> None:
+    def _fire(self, slot: Slot) -> None:
+        due = list(slot)
         for start in range(0, len(due), 256):
             with self._lock:
                 for item in due[start : start + 256]:
-                    if item.slot != self._now:
+                    if item.slot is not slot:
                         continue  # cancelled or set anew while the others were served
-                    item.slot = -1
+                    item.slot = None
                     try:
                         seconds = item.on_due()
                     except Exception:

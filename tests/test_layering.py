@@ -12,7 +12,7 @@ from .server import ROOT
 
 #: From the ground up. A package stands for all of its modules.
 LAYERS = [
-    {"message", "errors", "environ", "address", "quota", "settings"},
+    {"message", "errors", "environ", "address", "quota", "settings", "shared"},
     {"broker", "caller", "client", "finding", "signature", "board", "tally"},
     {"cutting", "wheel", "window"},
     {"subscriber", "seats"},

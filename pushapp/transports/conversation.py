@@ -64,7 +64,7 @@ class Conversation(Stream):
         self._asked: Asked | None = asked
         self._unknown = unknown  # it has to bring a token first, or is told this
         self._ops, self._limit = ops, limit
-        self._waiting: list[bytes] = []  # ops that came while another is being done
+        self._waiting: list[bytes] | None = None  # ops: the one being done, and what came since
 
     # -- beginning -----------------------------------------------------------------------------
 
@@ -95,20 +95,23 @@ class Conversation(Stream):
 
     def _enqueue(self, payload: bytes) -> None:
         """Do one op after the other, in a greenlet, because an op may wait for the log."""
-        self._waiting.append(payload)
-        if len(self._waiting) == 1:
-            if isinstance(self.outlet, ParkedSocket):
-                self.outlet.pause()  # no more is read than one read's worth of ops
-            spawn(self._work)
+        waiting = self._waiting
+        if waiting is not None:
+            waiting.append(payload)
+            return
+        self._waiting = [payload]
+        if isinstance(self.outlet, ParkedSocket):
+            self.outlet.pause()  # no more is read than one read's worth of ops
+        spawn(self._work, self._waiting)
 
-    def _work(self) -> None:
+    def _work(self, waiting: list[bytes]) -> None:
         try:
-            while self._waiting and self.outlet is not None and not self.outlet.closed:
-                self._do(self._waiting[0])
-                del self._waiting[0]
+            while waiting and self.outlet is not None and not self.outlet.closed:
+                self._do(waiting[0])
+                del waiting[0]
                 time.sleep(0)  # a flood of them must not hold up the others
         finally:  # whatever became of an op, the next one is read
-            self._waiting.clear()
+            self._waiting = None
             if isinstance(self.outlet, ParkedSocket):
                 self.outlet.resume()
 

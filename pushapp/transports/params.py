@@ -15,6 +15,7 @@ from werkzeug.datastructures import MultiDict
 
 from ..errors import InvalidInput
 from ..message import CHANNEL_PATTERN, Cursor
+from ..shared import Shared
 from ..subscriber import listened
 
 MAX_CHANNELS = 100
@@ -23,7 +24,9 @@ HOLD = 25.0  # seconds a long poll waits by default; Heroku's router cuts silenc
 MAX_HOLD = 55.0  # ... and an answer that has begun after 55
 MAX_FORM = 64 * 1024  # bytes of the POST form of poll and longpoll
 
+_lists: Shared[tuple[str, ...]] = Shared()
 _CHANNEL = "a name of 1 to 128 characters out of A-Z a-z 0-9 _ . : @ | + ~ = -"
+_NO_ETAGS: frozenset[str] = frozenset()  # each other one would be 216 bytes of its own
 _ETAG = re.compile(r'"([^"]*)"[ \t]*+(?:,|$)')
 
 
@@ -37,7 +40,7 @@ class Asked:
     hold: float = HOLD  # seconds
     connection: str | None = None
     presence: bool = False  # who comes and goes is to be told
-    etags: frozenset[str] = frozenset()  # of If-None-Match; "*" stands for any
+    etags: frozenset[str] = _NO_ETAGS  # of If-None-Match; "*" stands for any
     conditional: bool = False  # the cursor came as If-None-Match: 304 when there is nothing new
 
     @property
@@ -57,7 +60,7 @@ def asked(request: Request, values: MultiDict[str, str], *, stream: bool, least:
     """
     cursor = oldest((text for text in values.getlist("cursor") if text), "cursor")
     conditional = False
-    etags: frozenset[str] = frozenset()
+    etags = _NO_ETAGS
     if stream:
         last = request.headers.get("Last-Event-ID", "")
         if last:
@@ -86,7 +89,7 @@ def match(cursor: Cursor | None, header: str) -> tuple[Cursor | None, frozenset[
     Raises:
         InvalidInput: its cursors are none that any log gave out.
     """
-    etags = _etags(header) if header else frozenset()
+    etags = _etags(header) if header else _NO_ETAGS
     if cursor is not None or not etags:
         return cursor, etags, False
     cursor = oldest((etag for etag in etags if _is_cursor(etag)), "If-None-Match")
@@ -105,7 +108,7 @@ def channels(given: Iterable[str], least: int = 1) -> tuple[str, ...]:
             raise InvalidInput("channels", name, _CHANNEL)
     if not least <= len(names) <= MAX_CHANNELS:
         raise InvalidInput("channels", f"{len(names)} names", f"{least} to {MAX_CHANNELS} names")
-    return tuple(map(intern, names))  # many clients, few channels
+    return _lists.one(tuple(map(intern, names)))  # many clients, few channels
 
 
 def oldest(cursors: Iterable[str], field: str) -> Cursor | None:

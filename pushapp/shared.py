@@ -1,0 +1,32 @@
+"""Equal values, kept once.
+
+What belongs here: finding the one that others hold already, where ten thousand clients would each
+hold their own. What does not: strings, which ``sys.intern`` keeps once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+_MOST = 256  # values; of more kinds than that, each may be kept several times
+
+T = TypeVar("T", bound=Hashable)
+
+
+class Shared(Generic[T]):
+    """The values that were asked for lately."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: dict[T, T] = {}
+
+    def one(self, value: T) -> T:
+        """Return the one that stands for all that equal ``value``."""
+        found = self._known.get(value)
+        if found is None:
+            if len(self._known) >= _MOST:
+                self._known.clear()
+            found = self._known[value] = value
+        return found
