@@ -10,8 +10,7 @@ connections all ids are that were made before the order: a new one may be begun 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Set
 
 from .connection_ids import ConnectionIds
 from .errors import ConnectionEnded, InvalidInput
@@ -22,6 +21,8 @@ from .tokens import is_user
 
 #: ["connection", its id, when] or ["user", their id, when]; Unix seconds.
 Ending = tuple[str, str, float]
+_FEW = 1000  # endings that are known, over or not
+_TURN = 100  # connections that are ended between two turns of the others
 
 
 class Endings:
@@ -40,6 +41,7 @@ class Endings:
         self._hub, self._ids, self._orders, self._clock = hub, ids, orders, clock
         self._presence = presence
         self._ended: dict[tuple[str, str], float] = {}  # what, which → when (Unix seconds)
+        self._most = _FEW  # of these, until the old ones are forgotten
 
     def end_connection(self, connection: object) -> None:
         """End one connection, whoever has it.
@@ -87,21 +89,28 @@ class Endings:
     def remember(self) -> Iterable[Ending]:
         return ()  # all orders are kept for long enough
 
-    def learn(self, values: Iterable[Any]) -> bool:
-        news = False
+    def learn(self, values: Iterable[Ending]) -> Set[tuple[str, str]]:
+        news = set()
         for what, which, when in values:
             if when > self._ended.get((what, which), 0.0):
                 self._ended[what, which] = when
-                news = True
-        if news:
+                news.add((what, which))
+        if len(self._ended) > self._most:
             before = self._clock() - KEPT
-            for key in [key for key, when in self._ended.items() if when < before]:
-                self._ended.pop(key, None)
+            self._ended = {key: when for key, when in self._ended.items() if when > before}
+            self._most = max(_FEW, 2 * len(self._ended))
         return news
 
-    def act(self, whom: bool) -> None:
-        for subscriber in self._hub.subscribers():
-            if self._is_over(subscriber.id, subscriber.user):
-                with self._hub.lock:
+    def act(self, whom: Set[tuple[str, str]]) -> None:
+        found = [
+            subscriber
+            for subscriber in self._hub.subscribers()
+            if ("connection", subscriber.id) in whom or ("user", subscriber.user) in whom
+        ]
+        for n, subscriber in enumerate(found, 1):
+            with self._hub.lock:
+                if self._is_over(subscriber.id, subscriber.user):
                     subscriber.fail(ConnectionEnded())
+            if n % _TURN == 0:
+                time.sleep(0)
         self._presence.dismiss(self._is_over)

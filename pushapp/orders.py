@@ -26,6 +26,7 @@ PERIOD = 1.0  # seconds between looks for orders that nobody stirred us for
 _PAUSE = 0.1  # seconds between two such looks at least: messages stir, too
 _LOOK = 60.0  # seconds between looks at what is kept: an order may have been missed
 _AGAIN = 6.0  # seconds; one who was let in just before may begin to wait so much later
+_TURN = 1000  # orders between two turns of the others: there may be very many
 _KEY = "orders"  # of the leases
 
 log = logging.getLogger(__name__)
@@ -104,7 +105,10 @@ class Orders:
         if now - self._looked > KEPT:
             for kind in self._kinds:
                 self._learn(kind, kind.remember())
-        self._hear([json.loads(text) for text in self._broker.leases.read(_KEY).values()])
+        kept = list(self._broker.leases.read(_KEY).values())
+        for i in range(0, len(kept), _TURN):
+            self._hear([json.loads(text) for text in kept[i : i + _TURN]])
+            time.sleep(0)
         self._looked = now
 
     def _hear(self, orders: Iterable[Mapping[str, Any]]) -> None:

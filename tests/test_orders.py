@@ -15,12 +15,14 @@ from typing import Any
 
 import pytest
 
-from pushapp import orders, revocations
+from pushapp import endings, orders, revocations
 from pushapp.background import CALM, spread
 from pushapp.broker import open_broker
 from pushapp.broker.interface import Broker
-from pushapp.errors import LogUnavailable
-from pushapp.orders import Orders
+from pushapp.connection_ids import ConnectionIds
+from pushapp.endings import Endings
+from pushapp.errors import ConnectionEnded, LogUnavailable
+from pushapp.orders import KEPT, Orders
 from pushapp.revocations import Revocations
 from pushapp.settings import Retention, Settings
 from pushapp.tokens import Tokens
@@ -216,3 +218,22 @@ def test_the_window_grows_with_how_many_they_are() -> None:
     """500 a second, within a quarter of a minute."""
     assert spread(0) == 0 and spread(CALM) == 1 and spread(5 * CALM) == 5
     assert spread(1_000_000) == 15
+
+
+def test_of_ended_connections_those_are_kept_that_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is a bound: after five minutes an id is free again, and forgotten."""
+    monkeypatch.setattr(endings, "_FEW", 10)
+    nothing: Any = None
+    now, ids = [1_795_386_494.0], ConnectionIds("a secret")
+    known = Endings(nothing, ids, nothing, nothing, clock=lambda: now[0])
+    connection = ids.new("42")
+    for n in range(1000):
+        now[0] += KEPT / 5
+        assert known.learn([("user", f"u{n}", now[0])]) == {("user", f"u{n}")}
+    assert not known.learn([("user", "u999", now[0])])
+    assert len(known._ended) <= 20
+    known.learn([("connection", connection, now[0])])
+    with pytest.raises(ConnectionEnded):
+        known.check(connection, "42")
+    now[0] += KEPT + 1
+    known.check(connection, "42")
