@@ -23,7 +23,7 @@ from curve_cases import CURVE_CASES
 from log_cases import LOG_CASES, LogCase
 from logs import PROMISES
 from measure import Record, setting
-from peers import BENCH, PEERS
+from peers import BENCH, PEERS, versions
 from processes import BenchError, allow_many_connections, build, cores
 from records import Results
 
@@ -128,7 +128,10 @@ def _turns(options: argparse.Namespace) -> tuple[list[tuple[int, Any, Any]], dic
     return turns, absent
 
 
-def _run(turns: list[tuple[int, Any, Any]], options: argparse.Namespace, file: TextIO) -> None:
+def take_turns(
+    turns: list[tuple[int, Any, Any]], options: argparse.Namespace, file: TextIO
+) -> None:
+    """Measure each in its turn; write a record for each, or why there is none."""
     began = time.monotonic()
     for place, (repetition, case, peer) in enumerate(turns, 1):
         minutes = (time.monotonic() - began) / 60
@@ -165,7 +168,7 @@ def main() -> int:
     head = {
         "command": shlex.join(["python", "bench/bench.py", *sys.argv[1:]]),
         "date": f"{now:%Y-%m-%d %H:%M} UTC",
-        "setting": setting(),
+        "setting": {**setting(), "peers": versions()},
         "absent": absent,
     }
     path = BENCH / "results" / f"{now:%Y%m%d-%H%M%S}.jsonl"
@@ -173,7 +176,7 @@ def main() -> int:
     _say(json.dumps(head, indent=1))
     with path.open("w") as file:
         _write(file, head)
-        _run(turns, options, file)
+        take_turns(turns, options, file)
     results = Results(path.read_text().splitlines())
     if options.docs:
         report.write(results, options.docs)

@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
+import psutil
 from measure import Record, answers, cpu_seconds, memory_bytes, timed
 from peers import PEERS, Peer
-from processes import LoadClient, Server, connections_allowed
+from processes import BenchError, LoadClient, Server, connections_allowed
 from variants import BEHIND_NGINX, HEARTBEAT, NGINX, PERIOD, RESUMING, VARIANTS, WAYS, tokens
 
 #: Deliveries a second, over all subscribers. A long poll asks again for each, which is a request:
@@ -206,7 +207,10 @@ class Case:
             BenchError: it could not be measured.
         """
         with started(peer, everywhere=self.everywhere) as server:
-            return self.measure(server, seconds, self.transport, self.subscribers)
+            try:
+                return self.measure(server, seconds, self.transport, self.subscribers)
+            except (OSError, psutil.Error) as error:  # its files in /proc are gone, for one
+                raise BenchError(f"{peer.name} fails: {error!r}; {server.log()}") from error
 
 
 CASES = (

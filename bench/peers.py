@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -187,6 +189,30 @@ PUSHAPP = Peer(
     publish_body='{"channel":"{channel}","data":"{message}"}',
     publish_headers=("Content-Type: application/json", "Authorization: Bearer bench"),
 )
+
+
+def _said(*command: str) -> str:
+    """Return the last word that a program says of its version."""
+    if not _there(command[0]):
+        return ""
+    environment = {**os.environ, "PATH": SEARCHED}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    words = (done.stdout + done.stderr).split() if done.returncode == 0 else []
+    return words[-1] if words else ""
+
+
+def versions() -> str:
+    """Return the versions of what runs beside pushapp, as far as they are to be had."""
+    socket_io = BUILD / "node" / "node_modules" / "socket.io" / "package.json"
+    found = {
+        "nginx": _said("nginx", "-v").removeprefix("nginx/"),
+        "Nchan": _said("dpkg-query", "-W", "libnginx-mod-nchan"),
+        "Centrifugo": _said(CENTRIFUGO.command[0], "version"),
+        "Node": _said("node", "--version").removeprefix("v"),
+        "Socket.IO": json.loads(socket_io.read_text())["version"] if socket_io.exists() else "",
+        "Flask-SocketIO": version("flask-socketio") if _there("import flask_socketio") else "",
+    }
+    return ", ".join(f"{name} {text}" for name, text in found.items() if text)
 
 
 PEERS = (SENDER, NCHAN, CENTRIFUGO, SOCKET_IO, FLASK_SOCKETIO, FLASK_SOCK, PUSHAPP)

@@ -183,6 +183,7 @@ class Child:
         self._process = subprocess.Popen(
             command,
             cwd=cwd,
+            bufsize=0,  # nothing is left to write once it is gone
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
@@ -212,8 +213,10 @@ class Child:
     def _answer(self, line: str, seconds: float) -> dict[str, Any] | None:
         """Send a line; return the answer, None where there is none within `seconds`."""
         assert self._process.stdin and self._process.stdout
-        self._process.stdin.write(line.encode() + b"\n")
-        self._process.stdin.flush()
+        try:
+            self._process.stdin.write(line.encode() + b"\n")
+        except BrokenPipeError:  # it gave up, and has said why
+            return None
         ready, _, _ = select.select([self._process.stdout], [], [], seconds)
         found = self._process.stdout.readline() if ready else b""
         answer: dict[str, Any] | None = json.loads(found) if found else None

@@ -6,11 +6,15 @@ Nothing here asserts a speed.
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import sys
 import threading
 import time
+from argparse import Namespace
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +23,18 @@ import pytest
 from .needs import needs
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "bench"))
+import targets  # noqa: E402
+from cases import CASES  # noqa: E402
 from logs import LOGS, SQLITE, VALKEY, Log, RunningLog, http_client, log_client  # noqa: E402
 from measure import answers  # noqa: E402
 from peers import PEERS, PUSHAPP, SENDER, Peer  # noqa: E402
 from processes import LoadClient, Server, build  # noqa: E402
+from profiled import top  # noqa: E402
 from records import Results  # noqa: E402
 from report import render, write  # noqa: E402
 from variants import BARE, RESUMING, tokens  # noqa: E402
+
+from bench import take_turns  # noqa: E402
 
 TIMEOUT = 30.0  # seconds; only a failure takes them
 SUBSCRIBERS, MESSAGES = 20, 50
@@ -237,6 +246,41 @@ def test_a_missed_target_is_said_to_be_missed() -> None:
     assert "1,000 subscribers ÷ C sender.**" in report
     met = _report(_record(SENDER, 0, 2.0), _record(PUSHAPP, 0, 2.0))
     assert ".**" not in met
+
+
+def test_a_server_that_fails_costs_its_own_figures_alone(tmp_path: Path) -> None:
+    """One does not start, one ends before it is measured: the report says it, and all goes on."""
+    publish = next(case for case in CASES if case.name == "publish")
+    broken = replace(SENDER, name="broken", command=("false",))
+    dying = replace(SENDER, name="dying")
+
+    def measure(server: Server, *about: Any) -> dict[str, Any]:
+        if server.peer is dying:
+            os.kill(server.pids()[0], signal.SIGKILL)
+        return publish.measure(server, *about)
+
+    case = replace(publish, measure=measure, among=(broken, dying, SENDER))
+    path = tmp_path / "records"
+    with path.open("w") as file:
+        take_turns([(0, case, peer) for peer in case.peers], Namespace(limit=1, quick=True), file)
+    told = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [record["peer"] for record in told] == ["broken", "dying", SENDER.name]
+    assert ["failure" in record for record in told] == [True, True, False]
+    assert "does not start" in told[0]["failure"]
+
+
+def test_each_note_belongs_to_a_target() -> None:
+    """What bounds a target stands under its key, or nobody sees it."""
+    notes = {path.stem for path in targets.NOTES.glob("*.md")}
+    assert notes <= {target.key for target in targets.TARGETS}
+
+
+def test_a_profile_tells_own_time_from_that_of_what_is_called() -> None:
+    """By function; one that calls itself is not counted twice."""
+    shown = top("main;work;send 6\nmain;work;work 3\nmain 1\n")
+    assert "| `send` | 60.0 | 60.0 |" in shown
+    assert "| `work` | 30.0 | 90.0 |" in shown
+    assert "| `main` | 10.0 | 100.0 |" in shown
 
 
 def test_losses_failures_and_a_busy_machine_are_in_the_report() -> None:
