@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from string import whitespace
+from urllib.parse import urlsplit
 
 from .errors import SettingsError
 
@@ -72,3 +73,20 @@ def _as_text(value: object) -> str:
     if isinstance(value, bytes):  # a SECRET_KEY of random bytes must not lose any of them
         value = value.decode("latin-1")
     return str(value).strip(whitespace)
+
+
+def is_http_url(url: str) -> bool:
+    """Tell whether ``url`` says where to send a request, and holds no credentials."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    return (
+        parts.scheme in ("http", "https")
+        and bool(parts.hostname)
+        and port != 0
+        and "@" not in parts.netloc
+        and not parts.fragment
+        and re.fullmatch(r"[\x21-\x7e]+", url) is not None
+    )

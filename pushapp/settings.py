@@ -17,7 +17,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from .address import Proxies
-from .environ import NAMESPACE, Reader
+from .environ import NAMESPACE, Reader, is_http_url
 from .errors import SettingsError
 from .quota import Quota
 
@@ -165,14 +165,7 @@ def _secrets(read: Reader, *, embedded: bool) -> list[str]:
 
 def _webhook_url(read: Reader) -> str:
     url = read.text("PUSH_WEBHOOK_URL", "")
-    parts = urlsplit(url)
-    if url and (
-        parts.scheme not in ("http", "https")
-        or not parts.hostname
-        or "@" in parts.netloc
-        or parts.fragment
-        or not re.fullmatch(r"[\x21-\x7e]+", url)
-    ):
+    if url and not is_http_url(url):
         shown = re.sub("//[^/]*@", "//…@", url)
         expected = "https://host/path; no user, no password: it is signed"
         raise SettingsError("PUSH_WEBHOOK_URL", shown, expected)

@@ -61,6 +61,9 @@ def test_what_is_needed_stops_the_start_where_it_is_missing(name: str) -> None:
         ("PUSH_BUFFER_TOTAL", ["1000", "abc"]),
         ("PUSH_HEARTBEAT", ["0", "-1", "abc"]),
         ("PUSH_PARK", ["maybe", "2"]),
+        ("PUSH_WEBHOOK_URL", ["host/hook", "ftp://host", "http://", "https://h/#a", "http://h/é"]),
+        ("PUSH_WEBHOOK_URL", ["http://h:x/", "http://h:99999/", "http://[::1/"]),
+        ("PUSH_WEBHOOK_SECRET", ["short", "s" * 32 + ",short"]),
         ("PUSH_DEMO", ["maybe", "2"]),
         ("PUSH_PREFIX", ["push", "/", "/push/", "/a b", "/<x>", "//"]),
     ],
@@ -111,6 +114,17 @@ def test_an_apps_config_may_hold_lists_and_dicts() -> None:
     assert settings.allowed_origins == {"https://a.example"}
     assert settings.retention("orders:7") == Retention(5, 3600.0)
     assert (settings.history_size, settings.heartbeat, settings.demo) == (7, 2.5, True)
+
+
+def test_a_webhook_needs_a_secret_of_its_own() -> None:
+    """The receiver knows it: it must not be the one that signs tokens. It may change."""
+    url = "https://app.example:8443/hook?a=1"
+    assert refused({**NEEDED, "PUSH_WEBHOOK_URL": url}).name == "PUSH_WEBHOOK_SECRET"
+    settings = loaded(PUSH_WEBHOOK_URL=url, PUSH_WEBHOOK_SECRET=f"{'n' * 32}, {'o' * 32}")
+    assert settings.webhook_url == url
+    assert settings.webhook_secrets == ("n" * 32, "o" * 32)
+    error = refused({**NEEDED, "PUSH_WEBHOOK_URL": "https://ann:secret@app.example/"})
+    assert error.name == "PUSH_WEBHOOK_URL" and "secret@" not in str(error)
 
 
 def test_api_keys_may_be_read_only_or_publish_only() -> None:

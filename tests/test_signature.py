@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -95,3 +96,21 @@ def test_what_is_no_signature_is_refused(name: str, value: str) -> None:
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"no", b"\xff", b"null"])
 def test_what_is_signed_and_no_webhook_is_refused(body: bytes) -> None:
     assert "events" in refused(body, headers(body=body), SECRET)
+
+
+def test_the_example_takes_each_event_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing that was not signed with its secret."""
+    monkeypatch.setenv("PUSH_WEBHOOK_SECRET", SECRET)
+    from examples import receive_webhooks
+
+    client = receive_webhooks.app.test_client()
+    came, went = (
+        json.dumps({"events": [{"id": f"e.{n}.1", "event": kind, "connection": "c1"}]}).encode()
+        for n, kind in ((1, "connect"), (2, "disconnect"))
+    )
+    for body, there in ((came, {"c1"}), (went, set()), (came, set())):
+        signed = headers(at=int(time.time()), body=body)
+        assert client.post("/hook", data=body, headers=signed).status_code == 204
+        assert receive_webhooks.online == there
+    wrong = headers(OTHER, at=int(time.time()), body=came)
+    assert client.post("/hook", data=came, headers=wrong).status_code == 403
