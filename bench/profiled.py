@@ -25,6 +25,8 @@ from records import table
 
 RATE = 500  # samples a second
 SHOWN = 25  # functions
+#: What py-spy takes for work: a native thread that waits for some, a stack that it could not read.
+NO_WORK = ("acquire_with_timeout (gevent/_threading.py)", "")
 WAIT = 20.0  # seconds for py-spy to begin, and to end
 PY_SPY = shutil.which("py-spy", path=str(Path(sys.executable).parent)) or shutil.which("py-spy")
 
@@ -35,6 +37,8 @@ def top(raw: str) -> str:
     for line in raw.splitlines():
         stack, _, count = line.rpartition(" ")
         frames = stack.split(";")
+        if frames[-1] in NO_WORK:
+            continue
         own[frames[-1]] += int(count)
         for frame in set(frames):
             whole[frame] += int(count)

@@ -276,8 +276,9 @@ def test_each_note_belongs_to_a_target() -> None:
 
 
 def test_a_profile_tells_own_time_from_that_of_what_is_called() -> None:
-    """By function; one that calls itself is not counted twice."""
-    shown = top("main;work;send 6\nmain;work;work 3\nmain 1\n")
+    """By function; one that calls itself is not counted twice, and one that waits not at all."""
+    waits = "thread;acquire_with_timeout (gevent/_threading.py) 10"
+    shown = top(f"main;work;send 6\nmain;work;work 3\n{waits}\nmain 1\n")
     assert "| `send` | 60.0 | 60.0 |" in shown
     assert "| `work` | 30.0 | 90.0 |" in shown
     assert "| `main` | 10.0 | 100.0 |" in shown
