@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from statistics import median
+from textwrap import shorten
 
 import curves
 import log_report
@@ -16,6 +17,7 @@ import server_report
 import targets
 from records import Results, table
 
+LONGEST = 300  # characters that the report says of a failure; the records have all of it
 QUIET = 0.1  # cores that others may use before the report says that the machine was not quiet
 
 
@@ -86,7 +88,7 @@ def render(results: Results, plots: list[str] | None = None) -> str:
     setting = "".join(f"- {name}: {text}\n" for name, text in results.head["setting"].items())
     failures = "".join(
         f"- **not measured**: {failure['case']}, {failure['peer']}, "
-        f"repetition {failure['repetition']}: {failure['failure']}\n"
+        f"repetition {failure['repetition']}: {shorten(failure['failure'], LONGEST)}\n"
         for failure in results.failures
     )
     absent = "".join(
