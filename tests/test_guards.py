@@ -40,12 +40,12 @@ GUARDS = {
         "test_interleavings.py::"
         "test_what_is_published_after_a_client_has_read_is_handed_out_to_it[longpoll]",
         (
-            ("transports/longpoll.py", "        self.hub.join(self, self.channels)\n", ""),
+            ("transports/longpoll.py", "        self.hub.join(self, listens)\n", ""),
             (
                 "transports/longpoll.py",
-                "                page = log.read(self.channels, self._asked.cursor)\n",
-                "                page = log.read(self.channels, self._asked.cursor)\n"
-                "                self.hub.join(self, self.channels)\n",
+                "                page = log.read(listens, self._asked.cursor)\n",
+                "                page = log.read(listens, self._asked.cursor)\n"
+                "                self.hub.join(self, listens)\n",
             ),
         ),
     ),
@@ -55,14 +55,13 @@ GUARDS = {
         (
             (
                 "transports/stream.py",
-                "            self.context.hub.join(self, self.channels)\n",
+                "            self.context.hub.join(self, listens)\n",
                 "",
             ),
             (
                 "transports/stream.py",
                 "        if not hub.go_live(self, cursor):\n",
-                "        hub.join(self, self.channels)\n"
-                "        if not hub.go_live(self, cursor):\n",
+                "        hub.join(self, self.listens)\n        if not hub.go_live(self, cursor):\n",
             ),
         ),
     ),
