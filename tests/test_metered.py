@@ -11,8 +11,9 @@ from typing import NoReturn
 import pytest
 from flask import Flask
 
+from pushapp.client_events import CLIENT, told
 from pushapp.errors import LogUnavailable
-from pushapp.message import Cursor
+from pushapp.message import Cursor, Draft
 from pushapp.metered import MeteredCourier, MeteredLog
 from pushapp.problem import REASONS
 from pushapp.tally import REFUSALS, Tally
@@ -32,6 +33,14 @@ def test_a_read_is_timed_and_passes(app: Flask) -> None:
     assert sum(tally.log["read"].counts) >= 2 and tally.log["read"].total > 0
     assert sum(tally.log["append"].counts) == tally.published == 2
     assert set(tally.log_errors.values()) == {0}
+
+
+def test_what_webhooks_tell_of_a_publish_is_no_publish(app: Flask) -> None:
+    """It comes in the same append."""
+    push = app.extensions["push"]
+    drafts = [Draft("public:a", "1"), Draft("public:a", "2")]
+    push.broker.log.append([*drafts, *told(drafts, CLIENT, 0.0)])
+    assert push.tally.published == 2
 
 
 def test_a_log_that_does_not_answer_is_an_error_and_no_round_trip() -> None:
