@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from queue import SimpleQueue
 from typing import Any
 
 import pytest
 
+from ..clients import TRANSPORTS
 from ..jwts import token
 from ..receiver import SECRET, Receiver
 from ..server import API_KEY, Server
 from ..wire import TIMEOUT
 from .conftest import Connect, settings_of
 from .test_tokens import bearer, refresh
-
-ENDS = ("connect", "disconnect")
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +68,9 @@ def told(receiver: Receiver, kind: str, user: str, count: int) -> list[dict[str,
     return list(found.values())
 
 
-def kinds_of(kind: str, channel: str) -> Callable[[list[dict[str, Any]]], bool]:
-    """Tell whether an event of this kind about the channel is there."""
-    return lambda events: any(e["event"] == kind and e.get("channel") == channel for e in events)
+def tells_of(kind: str, channels: Iterable[str]) -> Callable[[list[dict[str, Any]]], bool]:
+    """Tell whether there is an event of this kind about each channel."""
+    return lambda events: set(channels) <= {e.get("channel") for e in events if e["event"] == kind}
 
 
 def test_what_clients_publish_is_told(
@@ -121,25 +120,29 @@ def test_nobody_waits_for_a_slow_receiver(
 
 
 def test_who_comes_and_goes_is_told(
-    hooked: Server, transport: str, connect: Connect, receiver: Receiver, user: str
+    hooked: Server, connect: Connect, receiver: Receiver, user: str
 ) -> None:
     """On each transport: a connection's beginning, its channels, and its end; a channel's first
-    and last."""
-    room = f"room:{user}"
-    client = connect(transport, hooked, [room], headers=bearer(token(room, user=user)))
-    hooked.publish(room, 1)
-    assert client.data() == [1]  # a poller is there once it has come again
-    came: list[dict[str, Any]] = receiver.events(kinds_of("subscribe", room))
-    client.close()
-    gone: list[dict[str, Any]] = receiver.events(kinds_of("vacated", room))
-    about = [e for e in came + gone if e.get("user") == user or e.get("channel") == room]
-    assert sorted(e["event"] for e in about) == sorted(
-        ["connect", "subscribe", "occupied", "disconnect", "vacated"]
-    )
-    first, last = (next(e for e in about if e["event"] == kind) for kind in ENDS)
-    assert first["transport"] == last["transport"] == transport
-    assert first["connection"] == last["connection"] == client.connection
-    assert first["time"] <= last["time"]
+    and last. All four in one test: each would wait for the same grace time."""
+    rooms = {transport: f"room:{user}:{transport}" for transport in TRANSPORTS}
+    headers = bearer(token("room:*", user=user))
+    clients = {how: connect(how, hooked, [room], headers=headers) for how, room in rooms.items()}
+    for how, client in clients.items():
+        hooked.publish(rooms[how], 1)
+        assert client.data() == [1]  # a poller is there once it has come again
+    came: list[dict[str, Any]] = receiver.events(tells_of("subscribe", rooms.values()))
+    for client in clients.values():
+        client.close()
+    events = came + receiver.events(tells_of("vacated", rooms.values()))
+    for how, client in clients.items():
+        theirs = [e for e in events if e.get("connection") == client.connection]
+        assert [e["event"] for e in theirs] == ["connect", "subscribe", "disconnect"]
+        first, _, last = theirs
+        assert first["transport"] == last["transport"] == how
+        assert first["user"] == last["user"] == user
+        assert first["time"] <= last["time"]
+        of_room = [e["event"] for e in events if e.get("channel") == rooms[how]]
+        assert sorted(of_room) == ["occupied", "subscribe", "vacated"]
 
 
 def test_who_sends_does_not_say_so_to_clients(hooked: Server) -> None:
