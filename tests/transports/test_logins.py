@@ -6,7 +6,7 @@ publishing with one (``test_session``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
@@ -22,18 +22,13 @@ CONFIG = "python:pushapp.gunicorn_conf"
 KEY = "a secret key of the examples, long enough"
 
 
-def _start(app: str, path: pytest.TempPathFactory, **settings: object) -> Server:
-    directory = path.mktemp("login")
-    app = f"tests.apps.logins:{app}"
-    return Server(directory, app=app, config=CONFIG, SECRET_KEY=KEY, **settings).start()
-
-
 @pytest.fixture(scope="module", params=["flask_login", "session"])
 def host(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     """A server of each example in turn."""
-    server = _start(request.param, tmp_path_factory)
+    directory, app = tmp_path_factory.mktemp("login"), f"tests.apps.logins:{request.param}"
+    server = Server(directory, app=app, config=CONFIG, SECRET_KEY=KEY).start()
     yield server
     server.stop()
 
@@ -122,10 +117,11 @@ def test_a_foreign_page_is_nobody(host: Server) -> None:
 
 
 def test_a_stream_ends_when_somebody_else_is_logged_in(
-    tmp_path_factory: pytest.TempPathFactory, connect: Connect
+    make_server: Callable[..., Server], connect: Connect
 ) -> None:
     """It was another person's, also where both may listen."""
-    server = _start("changing", tmp_path_factory, WEB_CONCURRENCY=1)
+    app = "tests.apps.logins:changing"
+    server = make_server(app=app, config=CONFIG, SECRET_KEY=KEY, WEB_CONCURRENCY=1)
     clients: list[Client] = [connect(how, server, ["room:1"]) for how in ("sse", "websocket")]
     server.publish("room:1", "before")
     assert [client.data() for client in clients] == [["before"]] * 2
@@ -135,6 +131,3 @@ def test_a_stream_ends_when_somebody_else_is_logged_in(
             end = until_refused(client)
             assert end.status == 401 and "known" in end.detail
         clients = [connect("sse", server, ["room:1"])]
-    for client in clients:
-        client.close()
-    server.stop()
