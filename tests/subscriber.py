@@ -38,19 +38,20 @@ class Roll:
     """Who is in a channel, kept by the rule of docs/protocol.md."""
 
     def __init__(self) -> None:
-        self.version = -1
+        self.epoch, self.version = "", -1
         self.count = 0
         self.members: dict[str, Json] = {}  # by name
         self.changes: list[str] = []  # what was told, in order: "join 42", "occupied"
 
     def take(self, told: Json) -> None:
         """Take a list, or changes that are newer than what is known."""
-        version = int(told["version"].rpartition(".")[2])
+        epoch, _, number = told["version"].partition(".")
+        version = int(number)
         if "members" in told:
             self.members = {name_of(member): member for member in told["members"]}
-        elif version <= self.version:
+        elif epoch == self.epoch and version <= self.version:
             return
-        self.version, self.count = version, told["count"]
+        self.epoch, self.version, self.count = epoch, version, told["count"]
         for change in told["changes"]:
             if change["event"] == "join":
                 member = {n: v for n, v in change.items() if n != "event"}

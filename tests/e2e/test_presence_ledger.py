@@ -154,6 +154,16 @@ def listed(server: Server, channel: str) -> set[str]:
         after = page["next"]
 
 
+def a_list_has_a_page(server: Server, transport: str, channel: str, truth: set[str]) -> None:
+    """A connection begins with a hundred members, the number of all, and where the next page is."""
+    late = open_client(transport, server.port, [channel], headers=LOOK, presence=1)
+    (first,) = [e for e in late.events if e.get("type") == "presence" and "members" in e][:1]
+    late.close()
+    rest = server.look(f"/push/channels/{channel}/presence?after={first['next']}&limit=1000")
+    assert (first["count"], first["more"], len(first["members"])) == (len(truth), True, 100)
+    assert {name_of(member) for member in first["members"] + rest["members"]} == truth
+
+
 @pytest.mark.e2e
 def test_the_list_is_the_truth(make_server: Callable[..., Server], channel: str) -> None:
     """Within the grace time, whoever comes, goes, comes back or is killed; each join has its leave,
@@ -181,6 +191,8 @@ def test_the_list_is_the_truth(make_server: Callable[..., Server], channel: str)
     with ThreadPoolExecutor(16) as many:
         list(many.map(Guest.come, crowd))
         until(is_true, "all are listed", 3 * TIMEOUT)
+        for transport in TRANSPORTS:
+            a_list_has_a_page(server, transport, channel, truth())
 
         for worker in doomed:
             away = choose.sample([guest for guest in crowd if guest.is_here], 60)
@@ -194,7 +206,6 @@ def test_the_list_is_the_truth(make_server: Callable[..., Server], channel: str)
             list(many.map(Guest.go, cut))
             list(many.map(Guest.come, cut[::2]))
             until(is_true, "the list is true again", 3 * TIMEOUT)
-            server.wait_for_workers()
 
         here = [guest for guest in crowd if guest.is_here]
         never_away = {g.name for g in here} - set(watcher.leaves)

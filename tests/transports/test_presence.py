@@ -188,6 +188,65 @@ def test_changes_wake_a_long_poll(enter: Enter, room: str) -> None:
     client.wait_there(room, "ann", "bob")  # in less time than it may wait
 
 
+def test_what_is_lost_of_presence_is_no_loss_of_the_channel(
+    transport: str, connect: Connect, hasty: Server, channel: str
+) -> None:
+    """A list heals it: ``lost`` names the client's own channels alone."""
+    first = connect(transport, hasty, [channel], headers=LOOK, presence=1)
+    known = {"connection": first.connection}
+    client = connect(transport, hasty, [channel], "0.1", headers=LOOK, presence=1, **known)
+    assert [loss["channel"] for loss in client.lost] == [channel]
+    assert client.there[channel].count == 0 and client.there[channel].version >= 0
+
+
+def test_a_log_that_begins_anew_brings_a_new_list(
+    make_server: Callable[..., Server],
+    remove_log: Callable[[Server], None],
+    connect: Connect,
+    channel: str,
+) -> None:
+    """Whoever waits meanwhile, on whatever transport, is told again who is there."""
+    server = make_server(PUSH_PRESENCE_GRACE=5)
+    connect("sse", server, [channel])
+    watchers = [
+        connect(transport, server, [channel], headers=LOOK, presence=1, timeout=5)
+        for transport in TRANSPORTS
+    ]
+    for watcher in watchers:
+        come_seen(watcher, channel)
+    before = watchers[0].there[channel].epoch
+
+    remove_log(server)
+
+    for watcher in watchers:
+        there_now = watcher.there[channel]
+        while not (there_now.count == 1 and there_now.epoch != before):
+            watcher._read()
+        assert watcher.lost and watcher.cursor.partition(".")[0] == there_now.epoch
+        assert not any("/" in loss["channel"] for loss in watcher.lost)
+
+
+def test_changes_move_the_cursor(
+    transport: str, connect: Connect, hasty: Server, channel: str
+) -> None:
+    """Who comes back with it is told no change and no message twice, and misses none."""
+    watcher = watching(connect("websocket", hasty, [channel], headers=LOOK, presence=1))
+    client = connect(transport, hasty, [channel], headers=LOOK, presence=1)
+    guest = connect("sse", hasty, [channel])
+    come_seen(client, channel)
+    told = int(client.cursor.rpartition(".")[2])
+    assert told >= client.there[channel].version
+    client.close()
+    hasty.publish(channel, "while away")
+    guest.close()
+    watcher.wait_for_change(channel, "vacated")
+    known = {"connection": client.connection}
+    again = connect(transport, hasty, [channel], client.cursor, headers=LOOK, presence=1, **known)
+    assert again.data() == ["while away"]
+    come_gone = [c.split()[0] for c in again.there[channel].changes]
+    assert "join" not in come_gone and again.there[channel].count == 0
+
+
 def test_without_presence_nothing_is_told(
     transport: str, enter: Enter, hasty: Server, room: str
 ) -> None:
