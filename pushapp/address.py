@@ -88,6 +88,15 @@ def counted_address(environ: Mapping[str, Any], proxies: Proxies) -> str | None:
     return _key(found)
 
 
+def counted_peer(host: str, proxies: Proxies) -> str | None:
+    """Return what a connection counts for before it has said anything; as ``counted_address``, but
+    None for a proxy of ours, too."""
+    peer = _parse(host)
+    if peer is None or proxies.trusts(peer) or not (peer.is_global or proxies.said):
+        return None
+    return _key(peer)
+
+
 def _client(environ: Mapping[str, Any], proxies: Proxies) -> Address | None:
     address = _parse(environ.get("REMOTE_ADDR", ""))
     if not proxies.trusts_peer(environ):

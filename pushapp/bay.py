@@ -22,7 +22,7 @@ from .transports.poll import Answer, etag, unchanged
 from .wheel import Slot
 
 if TYPE_CHECKING:
-    from .yard import Connection
+    from .connection import Connection
 
 PATIENCE = 1.0  # seconds that the rest of a head may take before it is gunicorn's
 _BEGIN = b"GET /"

@@ -12,7 +12,6 @@ raises ``StopIteration``, which gunicorn's async workers take as "this connectio
 
 from __future__ import annotations
 
-import ssl
 import time
 from collections.abc import Iterable
 from functools import partial
@@ -23,12 +22,13 @@ import gevent
 from gevent import Greenlet, Timeout, getcurrent
 from gevent.event import Event
 
-from .again import Again
 from .bay import Bay
 from .body import linger
+from .connection import Connection
 from .cutting import END, Cut
+from .doors import Doors
 from .extension import live_pushes
-from .handover import CONNECTION, Parkable
+from .handover import CONNECTION
 from .heads import HeadTimeout, Listening, Punctual
 from .lane import Known, Lane
 from .lifting import (
@@ -43,62 +43,10 @@ from .lifting import (
 )
 from .outlet import Lot
 from .parking import ParkedSocket
+from .settings import Settings
 
 DRAIN_MARGIN = 3.0  # seconds before gunicorn's graceful_timeout by which a drain is over
 WATCH = 0.1  # seconds between looks at whether the worker is to end
-
-
-class Connection:
-    """One TCP connection, from accept to its end, across requests and parking."""
-
-    __slots__ = (
-        "address",
-        "again",
-        "bay",
-        "busy",
-        "client",
-        "close",
-        "head",
-        "listener",
-        "waiting",
-        "yard",
-    )
-
-    def __init__(self, yard: Yard, listener: Any, client: Any, address: Any) -> None:
-        self.yard, self.listener, self.client, self.address = yard, listener, client, address
-        self.busy = False  # a request is in progress
-        self.close = False  # ... and is the last one
-        self.waiting: Parkable | None = None
-        self.again: Again | None = None  # what may be remembered of its request
-        self.head = b""  # the head of the next one, where it was read in the lane
-        self.bay: Bay | None = None
-
-    @property
-    def host(self) -> object:
-        """The address of the peer, without a port."""
-        return self.address[0] if isinstance(self.address, tuple) else self.address
-
-    @property
-    def parks(self) -> bool:
-        """Whether its client can be parked now."""
-        return not self.yard.draining and not isinstance(self.client, ssl.SSLSocket)
-
-    @property
-    def keeps(self) -> bool:
-        """Whether there is room to serve its next request: those given back are outside of
-        gunicorn's own count."""
-        return bool(len(self.yard) < self.yard.most)
-
-    def go_on(self, parked: ParkedSocket, data: bytes, early: bytes) -> None:
-        """Write ``data``, and serve what comes next; see ``handover``."""
-        bay = self.yard.bay_of(self, parked.lot)
-        bay.expect(early)
-        parked.hand_over(data, bay)
-
-    def end(self) -> None:
-        """Its client has left, or is to."""
-        if self.bay is not None:
-            self.bay.on_gone()
 
 
 class Yard:
@@ -116,6 +64,7 @@ class Yard:
         self.reading = 0  # answers that are being read in the lane
         self._bays: set[Bay] = set()
         self._drained = Event()
+        self._doors = Doors(next((push.settings for push in live_pushes()), Settings()))
         self._servers: list[Listening] = []
         worker.wsgi = self.wsgi
         worker.server_class = self._serve
@@ -140,7 +89,8 @@ class Yard:
 
     def handle(self, listener: Any, client: Any, address: Any) -> None:
         """Serve a connection: gunicorn's own way, with a note of who it is."""
-        self._serve_on(Connection(self, listener, client, address))
+        connection = Connection(self, listener, client, address)
+        self._doors.let_in(connection, self._serve_on)
 
     def _serve_on(self, connection: Connection) -> None:
         me = getcurrent()

@@ -41,7 +41,7 @@ LAYERS = [
     {"running"},
     {"calls"},
     {"extension"},
-    {"factory", "lane", "bay", "yard", "worker"},
+    {"factory", "lane", "bay", "connection", "doors", "yard", "worker"},
     {"testing", "testing_clients", "gunicorn_conf", "local", "feed", "doctor_redis", "doctor_web"},
     {"doctor"},
     {"cli", "cli_people", "cli_reach", "cli_token", "wsgi", ""},

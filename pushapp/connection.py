@@ -1,0 +1,71 @@
+"""One TCP connection of a gunicorn worker, from accept to its end.
+
+What belongs here: what is known of it, across requests and parking. What does not: what is done
+with it, which is the ``yard``'s.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Any
+
+from .again import Again
+from .bay import Bay
+from .handover import Parkable
+from .parking import ParkedSocket
+
+if TYPE_CHECKING:
+    from .yard import Yard
+
+
+class Connection:
+    """One TCP connection, from accept to its end, across requests and parking."""
+
+    __slots__ = (
+        "address",
+        "again",
+        "bay",
+        "busy",
+        "client",
+        "close",
+        "head",
+        "listener",
+        "waiting",
+        "yard",
+    )
+
+    def __init__(self, yard: Yard, listener: Any, client: Any, address: Any) -> None:
+        self.yard, self.listener, self.client, self.address = yard, listener, client, address
+        self.busy = False  # a request is in progress
+        self.close = False  # ... and is the last one
+        self.waiting: Parkable | None = None
+        self.again: Again | None = None  # what may be remembered of its request
+        self.head = b""  # the head of the next one, where it was read in the lane
+        self.bay: Bay | None = None
+
+    @property
+    def host(self) -> object:
+        """The address of the peer, without a port."""
+        return self.address[0] if isinstance(self.address, tuple) else self.address
+
+    @property
+    def parks(self) -> bool:
+        """Whether its client can be parked now."""
+        return not self.yard.draining and not isinstance(self.client, ssl.SSLSocket)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether there is room to serve its next request: those given back are outside of
+        gunicorn's own count."""
+        return bool(len(self.yard) < self.yard.most)
+
+    def go_on(self, parked: ParkedSocket, data: bytes, early: bytes) -> None:
+        """Write ``data``, and serve what comes next; see ``handover``."""
+        bay = self.yard.bay_of(self, parked.lot)
+        bay.expect(early)
+        parked.hand_over(data, bay)
+
+    def end(self) -> None:
+        """Its client has left, or is to."""
+        if self.bay is not None:
+            self.bay.on_gone()

@@ -1,0 +1,68 @@
+"""One address that opens connections and says nothing: the others are served all the same.
+
+What belongs here: connections before any request. What does not: requests, streams, ops and frames
+(``transports/test_limits``), slow heads and bodies (``transports/test_leaving``).
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+from ..clients import Client
+from ..server import Server, until
+from ..wire import Wire
+
+MOST = 5
+
+
+def silent(server: Server) -> Wire:
+    """Connect, and say nothing."""
+    return Wire(server.port)
+
+
+def test_an_address_holds_so_many_connections_that_say_nothing(
+    make_server: Callable[..., Server], connect: Callable[..., Client], channel: str
+) -> None:
+    """One more is told 429 at once, without a word of its own; another address gets in, those that
+    wait parked do not count here, and a place that was left is given."""
+    server = make_server(
+        WEB_CONCURRENCY=1,
+        PUSH_TRUSTED_PROXIES=0,
+        PUSH_LIMITS=f'{{"address_connections":{MOST}}}',
+    )
+    parked = [connect(kind, server, [channel]) for kind in ("sse", "websocket")]
+    inside = [silent(server) for _ in range(MOST)]
+    until(lambda: len(server.connections()) == MOST + len(parked), "they are accepted")
+
+    outside = silent(server)
+    reply = outside.reply()
+    assert reply.status == 429 and int(reply.header("Retry-After") or 0) >= 1
+    assert reply.json["status"] == 429 and outside.is_closed()
+    outside.close()
+
+    other = socket.create_connection(("127.0.0.1", server.port), source_address=("127.0.0.2", 0))
+    other.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    other.settimeout(10)
+    assert other.recv(99).startswith(b"HTTP/1.1 200 ")
+    other.close()
+
+    inside.pop().close()
+    until(lambda: server.ask("GET", "/healthz").status == 200, "a place that was left is given")
+    server.publish(channel, "there")
+    assert [client.data() for client in parked] == [["there"]] * 2
+    for wire in inside:
+        wire.close()
+
+
+def test_a_trusted_proxy_may_hold_any_number(make_server: Callable[..., Server]) -> None:
+    """Everybody comes through it; what it forwards is counted by request."""
+    server = make_server(
+        WEB_CONCURRENCY=1,
+        PUSH_TRUSTED_PROXIES="127.0.0.1",
+        PUSH_LIMITS='{"address_connections":2}',
+    )
+    wires = [silent(server) for _ in range(MOST)]
+    assert all(wire.ask("GET", "/healthz").status == 200 for wire in wires)
+    for wire in wires:
+        wire.close()
