@@ -21,6 +21,7 @@ from ..problem import as_dict, reason_of
 from ..subscriber import listened
 from . import members
 from . import op as op_fields
+from .lists import send_first
 from .params import Asked, channels
 from .stream import Context, Stream, recovery
 
@@ -231,7 +232,7 @@ class Conversation(Stream):
         self.context.presence.came(self)
         if cursor is None and limit:
             self.send_history(added, limit)
-        told = self.send_members(added) if self.presence else None
+        told = send_first(self, added) if self.presence else None
         lost: list[Loss] = []
         if cursor is not None and added:
             _, lost = self.read_on(added, cursor, lambda *_: True, upto=position.n)

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import logging
 import math
-import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..auth import Grant
 from ..background import spawn
-from ..broker.roster import Entry, Members
+from ..broker.roster import Entry
 from ..departures import Departures, why
 from ..errors import LogUnavailable, NotAuthenticated, PushError, Unavailable
 from ..hub import Hub, Subscriber
@@ -26,16 +25,15 @@ from ..presence import Presence
 from ..problem import as_dict, close_code
 from ..quota import Quota
 from . import members
+from .lists import STALL, send_again, send_first
 from .params import Asked
 from .poll import array, history
 
 VERSION = 1  # of the wire contract
-STALL = 30.0  # seconds for one page, after which a client that reads its backlog is too slow
 _BACKLOG_BYTES = 256 * 1024
 _ROUNDS = 1000  # reads until the hub must have been reached; each is a page, or a lost race
 SLOW = 4008  # close code
 _SENT_AWAY = ("kicked", "refused")  # reasons for which nobody waits for them to come back
-_SOON = 3.0  # seconds within which those come back that could not be told who is there
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +139,7 @@ class Stream(Subscriber):
                 if asked.history:
                     self.send_history(self.channels, asked.history)
             if asked.presence:
-                told = self.send_members(self.channels)
+                told = send_first(self, self.channels)
             _, lost = self.read_on(listens, cursor, self._live, told=told)
             if asked.cursor is not None and not lost:
                 self.context.hub.tally.recovered(self.transport)
@@ -161,21 +159,6 @@ class Stream(Subscriber):
             if outlet is None or not outlet.wait_drained(STALL):
                 self.too_slow()
                 return
-
-    def send_members(self, channels: Sequence[str]) -> Cursor | None:
-        """Send who is in ``channels``; return as of when, at the least."""
-        outlet, told = self.outlet, None
-        for name in channels:
-            found = self.context.presence.roster.members(name, limit=members.PAGE)
-            told = told or found.version
-            self.write(self._list(name, found))
-            if outlet is None or not outlet.wait_drained(STALL):
-                self.too_slow()
-                break
-        return told
-
-    def _list(self, channel: str, found: Members) -> bytes:
-        return self.named("presence", f'"channel":"{channel}",{members.list_fields(found)}')
 
     def read_on(
         self,
@@ -233,7 +216,7 @@ class Stream(Subscriber):
         self.messages += len(bundle.messages)
         self._send(bundle.encoded(self.encode))
         if self.presence:
-            self._list_again(members.begin_anew(bundle.messages))
+            send_again(self, members.begin_anew(bundle.messages))
 
     def _send(self, data: bytes) -> None:
         """As ``write``, in half the time: straight into the kernel, where nothing is unsent."""
@@ -257,7 +240,7 @@ class Stream(Subscriber):
         if lost:
             self.context.hub.tally.lost(self.transport, lost)
         self.write(self.named("live", recovery(lost), str(cursor)))
-        self._list_again(lists)
+        send_again(self, lists)
 
     def left(self) -> None:
         self.context.presence.left(self, for_good=self.reason in _SENT_AWAY)
@@ -349,27 +332,6 @@ class Stream(Subscriber):
         self._sketch, self._ask_at = sketch, math.inf
         self._is_whose(grant)
         self.ask_by(grant)
-
-    def _list_again(self, channels: Sequence[str]) -> None:
-        if channels:
-            spawn(self._send_lists, channels)  # they have to be read
-
-    def _send_lists(self, channels: Sequence[str]) -> None:
-        """Send who is in ``channels``, between the changes before and after."""
-        hub, roster = self.context.hub, self.context.presence.roster
-        left = list(channels)
-        try:
-            for _ in range(_ROUNDS):
-                found = roster.members(left[-1], limit=members.PAGE)
-                with hub.lock:
-                    if self.n <= found.version.n or not self.live:
-                        self.write(self._list(left.pop(), found))
-                if not left:
-                    return
-        except LogUnavailable as error:
-            log.debug("connection %s comes back for its lists: %s", self.id, error)
-        with hub.lock:
-            self.drain(random.uniform(0, _SOON))
 
     def _ask_again(self) -> None:
         sketch = self._sketch
