@@ -8,7 +8,7 @@ grant (the transports ask again).
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Literal, NamedTuple, TypeVar, overload
 
@@ -30,6 +30,8 @@ _F = TypeVar("_F", bound=Callable[..., Decision])
 
 ASK_AGAIN = 60.0  # seconds that a bare True holds, on streams too (docs/protocol.md)
 TOKEN = "pushapp.token"  # the environ's key for the request's Token, once it was verified
+#: What is kept of a stream's request; its Token alone, where nothing else counts.
+Sketch = Token | Mapping[str, object]
 
 
 def current_token() -> Token | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from flask import Flask, request
 
-from .auth import TOKEN, Gate, Grant
+from .auth import TOKEN, Gate, Grant, Sketch
 from .credentials import publisher
 from .current import current_push
 from .errors import NotAllowed
@@ -36,26 +36,41 @@ _KEPT = (
     "wsgi.url_scheme",
     TOKEN,
 )
-_OURS = ("HTTP_AUTHORIZATION", TOKEN)  # all that we look at, where the app has no functions
 _NOTHING: Mapping[str, object] = {}  # one for all: there may be very many
 
 
-def sketch() -> Mapping[str, object]:
+def sketch() -> Sketch:
     """Return what is kept of the current request. Of a token or a ticket: what it said, which all
     streams with that token share, and not its text."""
     environ = request.environ
-    names = _KEPT if current_push().gate.asks else _OURS
-    kept = {name: environ[name] for name in names if name in environ}
+    if current_push().gate.asks:
+        return _drawn()
+    if TOKEN in environ:  # all that we look at, where the app has no functions
+        token: Token = environ[TOKEN]
+        return token
+    if "HTTP_AUTHORIZATION" in environ:
+        return {"HTTP_AUTHORIZATION": environ["HTTP_AUTHORIZATION"]}
+    return _NOTHING
+
+
+def _drawn() -> Mapping[str, object]:
+    """Return what the app's own functions may look at."""
+    environ = request.environ
+    kept = {name: environ[name] for name in _KEPT if name in environ}
     if TOKEN in kept:
         kept.pop("HTTP_AUTHORIZATION", None)
-    if TOKEN in kept and "QUERY_STRING" in kept:
-        parts = environ["QUERY_STRING"].split("&")
+        parts = environ.get("QUERY_STRING", "").split("&")
         kept["QUERY_STRING"] = "&".join(p for p in parts if not p.startswith(("ticket=", "token=")))
-    return kept or _NOTHING
+    return kept
 
 
-def _environ(sketch: Mapping[str, object]) -> dict[str, Any]:
+def _as_mapping(sketch: Sketch) -> Mapping[str, object]:
+    return {TOKEN: sketch} if isinstance(sketch, Token) else sketch
+
+
+def _environ(sketch: Sketch) -> dict[str, Any]:
     """Return a request as it was, as far as it was kept."""
+    sketch = _as_mapping(sketch)
     host, _, port = str(sketch.get("HTTP_HOST", "localhost")).partition(":")
     return {
         "REQUEST_METHOD": "GET",
@@ -76,26 +91,25 @@ class Ops:
     def __init__(self, app: Flask) -> None:
         self._app = app
 
-    def may_subscribe(self, sketch: Mapping[str, object], channels: Sequence[str]) -> Grant:
+    def may_subscribe(self, sketch: Sketch, channels: Sequence[str]) -> Grant:
         """See ``transports.websocket.Ops``."""
         with self._app.request_context(_environ(sketch)):
             return current_push().gate.may_subscribe(channels)
 
-    def refresh(
-        self, sketch: Mapping[str, object], text: str, channels: Sequence[str]
-    ) -> tuple[Mapping[str, object], Grant]:
+    def refresh(self, sketch: Sketch, text: str, channels: Sequence[str]) -> tuple[Sketch, Grant]:
         """See ``transports.websocket.Ops``."""
+        kept = _as_mapping(sketch)
         with self._app.app_context():
             token = current_push().tokens.verify(text)
-            if TOKEN not in sketch:
+            if TOKEN not in kept:
                 check_elsewhere(current_push(), token.user, "")
-        before = sketch.get(TOKEN)
+        before = kept.get(TOKEN)
         if isinstance(before, Token) and before.user != token.user:
             raise NotAllowed("this is another user's token: open another connection with it")
-        refreshed = {**sketch, TOKEN: token}
+        refreshed = {**kept, TOKEN: token} if kept.keys() - {TOKEN} else token
         return refreshed, self.may_subscribe(refreshed, channels)
 
-    def publish(self, sketch: Mapping[str, object], body: Mapping[str, object]) -> dict[str, Any]:
+    def publish(self, sketch: Sketch, body: Mapping[str, object]) -> dict[str, Any]:
         """See ``transports.websocket.Ops``."""
         with self._app.request_context(_environ(sketch)):
             push = current_push()
@@ -113,6 +127,6 @@ class Still:
     def __init__(self, app: Flask, gate: Gate) -> None:
         self._app, self._gate = app, gate
 
-    def __call__(self, sketch: Mapping[str, object], channels: Sequence[str]) -> Grant:
+    def __call__(self, sketch: Sketch, channels: Sequence[str]) -> Grant:
         with self._app.request_context(_environ(sketch)):
             return self._gate.may_subscribe(channels)

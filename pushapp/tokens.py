@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -21,10 +20,12 @@ from .errors import InvalidInput, NotAuthenticated, TokenExpired
 from .keyring import Keyring
 from .message import CHANNEL_PATTERN, EVERYONE, dump
 from .settings import Settings
+from .shared import Shared
 
 LEEWAY = 5.0  # seconds that two clocks may differ
 LONGEST = 8000  # characters; gunicorn takes header fields of 8,190 bytes
 _FEW = 1000  # withdrawn tokens that are kept, ended or not
+_DIGEST = 16  # bytes: nobody finds a second text for one that was verified
 _KNOWN = 10_000  # tokens remembered; whichever was used longest ago is verified again
 
 _PATTERN = re.compile(r"[A-Za-z0-9_.:@|+~=-]{1,128}|[A-Za-z0-9_.:@|+~=-]{0,127}\*")
@@ -97,7 +98,11 @@ class Tokens:
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         """Raises SettingsError: a key cannot be read."""
         self._audience, self._clock = settings.audience, clock
-        self._known: OrderedDict[bytes, Token] = OrderedDict()  # by their text's digest
+        # By their text's digest; what was used longest ago comes first. A plain dict, because an
+        # OrderedDict takes 80 bytes more for each.
+        self._known: dict[bytes, Token] = {}
+        self._patterns: Shared[tuple[str, ...]] = Shared()
+        self._times: Shared[float] = Shared()  # many are made in the same second
         self._revoked: dict[str | None, float] = {}  # user, None for all → issued before (Unix s)
         self._withdrawn: dict[bytes, float] = {}  # digest → its own end (Unix s)
         self._most_withdrawn = _FEW  # of these, until those are forgotten that have ended anyway
@@ -113,13 +118,13 @@ class Tokens:
         """
         if not text.isascii() or len(text) > LONGEST:
             raise NotAuthenticated("the token is not a JWT")
-        digest = sha256(text.encode()).digest()  # of its exact bytes
+        digest = sha256(text.encode()).digest()[:_DIGEST]  # of its exact bytes
         self._keys.refresh()  # first: it may make us forget this one
         token = self._known.pop(digest, None) or self._read(self._keys.verify(text), digest)
         self.left(token)
         self._known[digest] = token
         if len(self._known) > _KNOWN:
-            self._known.popitem(last=False)
+            del self._known[next(iter(self._known))]
         return token
 
     def share(self, token: Token) -> Token:
@@ -230,13 +235,13 @@ class Tokens:
             given = claims.get(name, [])
             if not isinstance(given, list) or not all(map(is_pattern, given)):
                 raise _wrong(name, "a list of channel names, or starts and *")
-            patterns[name] = tuple(map(intern, given))  # many tokens, few patterns
+            patterns[name] = self._patterns.one(tuple(map(intern, given)))  # many have the same
         return Token(
             user,
-            float(expires),
+            self._times.one(float(expires)),
             **patterns,
             member=claims.get("member"),
-            issued=float(issued),
+            issued=self._times.one(float(issued)),
             digest=digest,
         )
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from ..auth import Grant
+from ..auth import Grant, Sketch
 from ..background import spawn
 from ..errors import Flood, InvalidInput, NoCredentials, NotFound, PushError
 from ..message import Cursor, Loss, dump
@@ -33,15 +33,13 @@ log = logging.getLogger(__name__)
 class Ops(Protocol):
     """What a client may do on its socket; each is asked with the sketch of its request."""
 
-    def may_subscribe(self, sketch: Mapping[str, object], channels: Sequence[str]) -> Grant:
+    def may_subscribe(self, sketch: Sketch, channels: Sequence[str]) -> Grant:
         """Return the grant, or raise."""
 
-    def refresh(
-        self, sketch: Mapping[str, object], text: str, channels: Sequence[str]
-    ) -> tuple[Mapping[str, object], Grant]:
+    def refresh(self, sketch: Sketch, text: str, channels: Sequence[str]) -> tuple[Sketch, Grant]:
         """Return the sketch with another token, and the grant that it gives, or raise."""
 
-    def publish(self, sketch: Mapping[str, object], body: Mapping[str, object]) -> dict[str, Any]:
+    def publish(self, sketch: Sketch, body: Mapping[str, object]) -> dict[str, Any]:
         """Publish, and return the answer, or raise."""
 
 
@@ -56,7 +54,7 @@ class Conversation(Stream):
         asked: Asked,
         connection_id: str,
         grant: Grant | NoCredentials,
-        sketch: Mapping[str, object],
+        sketch: Sketch,
         ops: Ops,
         limit: int,
     ) -> None:

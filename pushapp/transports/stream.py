@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ..auth import Grant
+from ..auth import Grant, Sketch
 from ..background import spawn
 from ..broker.roster import Entry
 from ..departures import Departures, why
@@ -46,7 +46,7 @@ class Context:
     lot: Lot
     presence: Presence
     heartbeat: float  # seconds
-    may_still: Callable[[Mapping[str, object], Sequence[str]], Grant]
+    may_still: Callable[[Sketch, Sequence[str]], Grant]
     departures: Departures
     limits: Limits = field(default_factory=lambda: Limits(Quota()))
 
@@ -70,7 +70,7 @@ class Stream(Subscriber):
         asked: Asked,
         connection_id: str,
         grant: Grant | None,
-        sketch: Mapping[str, object],
+        sketch: Sketch,
     ) -> None:
         super().__init__(asked.channels, connection_id, asked.presence)
         self.context = context
@@ -322,7 +322,7 @@ class Stream(Subscriber):
     def ask_again(self) -> None:
         spawn(self._ask_again)
 
-    def renew(self, sketch: Mapping[str, object], grant: Grant) -> None:
+    def renew(self, sketch: Sketch, grant: Grant) -> None:
         """Go by ``grant`` from here on; ``sketch`` is what it was given for.
 
         Raises:
