@@ -67,6 +67,7 @@ def test_the_page_can_run_nothing_but_its_own_files(demo: Client) -> None:
     assert " style=" not in reply.text
     assert reply.text.count("<script") == reply.text.count("<script defer src=")
     assert reply.headers["X-Content-Type-Options"] == "nosniff"
+    assert reply.headers["Referrer-Policy"] == "no-referrer", "nobody is told its URL"
 
 
 @pytest.mark.parametrize(
