@@ -23,6 +23,7 @@ from .broker.roster import Entry, Roster
 from .errors import LogUnavailable
 
 PERIOD = 1.0  # seconds between two looks at what has changed
+_POLLERS = 100_000  # that a worker lists; 40 MB
 RENEWALS = 3  # of the lease within its time: two may fail
 
 log = logging.getLogger(__name__)
@@ -85,13 +86,15 @@ class Presence:
     def came(self, stream: Stream) -> None:
         """A stream has begun, or says something else of itself now."""
         with self._lock:
+            self._changed.add(stream.id)
+            if stream in self._doubles.get(stream.id, ()):
+                return  # the newer one speaks for both
             before = self._streams.get(stream.id)
             if before is not None and before is not stream:  # it tries a better transport
                 self._doubles.setdefault(stream.id, []).append(before)
             self._streams[stream.id] = stream
             self._pollers.pop(stream.id, None)
             self._ended.pop(stream.id, None)
-            self._changed.add(stream.id)
 
     def left(self, stream: Stream, *, for_good: bool = False) -> None:
         """A stream has ended; one that had not begun may, too. ``for_good``: it was sent away, and
@@ -122,6 +125,8 @@ class Presence:
                 return
             poller = self._pollers.get(entry.id)
             if poller is None:
+                if len(self._pollers) >= _POLLERS:
+                    return  # they are served, and not listed
                 poller = self._pollers[entry.id] = Poller(entry)
                 self._ended.pop(entry.id, None)
                 self._changed.add(entry.id)

@@ -191,6 +191,30 @@ def test_two_streams_under_one_id(presence: Presence, roster: Roster, clock: Clo
         assert brought(presence, roster) == [([], ["x"])]
 
 
+def test_the_older_of_two_streams_may_say_something_else(
+    presence: Presence, roster: Roster, clock: Clock
+) -> None:
+    """And when both have ended nobody is left behind."""
+    old, new = Stream("x"), Stream("x")
+    for stream in (old, new, old):
+        presence.came(stream)
+    presence.bring()
+    presence.left(old)
+    presence.left(new)
+    clock.now += 2 * GRACE
+    assert brought(presence, roster) == [([], ["x"])]
+
+
+def test_there_is_an_end_to_how_many_pollers_are_listed(
+    presence: Presence, roster: Roster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that are, are held on."""
+    monkeypatch.setattr("pushapp.presence._POLLERS", 2)
+    for name in ("p1", "p2", "p3", "p1"):
+        presence.polled(entry(name), 3.0)
+    assert brought(presence, roster) == [(["p1", "p2"], [])]
+
+
 def test_what_could_not_be_brought_is_brought_later(
     presence: Presence, roster: Roster, clock: Clock
 ) -> None:
