@@ -16,7 +16,7 @@ from flask import Blueprint, Flask
 from flask.testing import FlaskClient
 from werkzeug.exceptions import HTTPException, ServiceUnavailable
 
-from pushapp import errors
+from pushapp import Push, errors
 from pushapp.errors import (
     AtCapacity,
     InvalidInput,
@@ -53,6 +53,7 @@ RAISED: dict[str, Exception] = {
 def host() -> Flask:
     """Somebody's app, which has handlers and a catch-all of its own, and our blueprint in it."""
     app = Flask(__name__)
+    app.extensions["push"] = Push()  # what counts refusals
     blueprint = Blueprint("push", __name__, url_prefix="/push")
     install(blueprint, "/push")
 
