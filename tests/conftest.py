@@ -15,6 +15,7 @@ from flask.testing import FlaskClient
 from .clients import Client, open_client
 from .server import API_KEY, SECRET, Server, until
 from .valkey import Valkey
+from .wire import Wire
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +46,14 @@ def server(_shared_server: Server) -> Iterator[Server]:
     yield _shared_server
     print(_shared_server.log[printed:])  # pytest shows it where the test failed
     _shared_server.check_log(printed)
+
+
+@pytest.fixture
+def wire(server: Server) -> Iterator[Wire]:
+    """One TCP connection to the shared server."""
+    wire = Wire(server.port)
+    yield wire
+    wire.close()
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 
 from ..server import Server
-from ..wire import Wire
 
 
 @pytest.fixture(scope="session")
@@ -21,11 +20,3 @@ def _shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]
     ).start()
     yield server
     server.stop()
-
-
-@pytest.fixture
-def wire(server: Server) -> Iterator[Wire]:
-    """One TCP connection to the server."""
-    wire = Wire(server.port)
-    yield wire
-    wire.close()

@@ -14,7 +14,6 @@ from pushapp.extension import Push
 from ..clients import TRANSPORTS, Client, WebSocket
 from ..server import API_KEY, SECRET, Server
 from ..valkey import Valkey
-from ..wire import Wire
 
 Connect = Callable[..., Client]
 Open = Callable[..., WebSocket]
@@ -82,14 +81,6 @@ def open_ws(server: Server, connect: Connect) -> Open:
         return client
 
     return open_one
-
-
-@pytest.fixture
-def wire(server: Server) -> Iterator[Wire]:
-    """One TCP connection to the shared server."""
-    wire = Wire(server.port)
-    yield wire
-    wire.close()
 
 
 @pytest.fixture
