@@ -95,18 +95,23 @@ class Again:
         """Tell whether the app has found the values that were cut out, and no others."""
         return (cut.cursor, cut.stamp, cut.match) == (self._cursor, self._stamp, self._match)
 
-    def asks(self, cut: Cut) -> Asked:
-        """Return what is asked for with other values.
+    @property
+    def keeps_id(self) -> bool:
+        """Whether its connection has an id that it repeats."""
+        return self._id is not None
+
+    def asks(self, cursor: str | None, header: str) -> Asked:
+        """Return what is asked for with another cursor, and ``header`` as If-None-Match.
 
         Raises:
             InvalidInput: one is no cursor.
         """
         first = self.asked
-        cursor = None if cut.cursor is None else Cursor.parse(cut.cursor)
-        cursor, etags, conditional = match(cursor, cut.match)
+        at = None if cursor is None else Cursor.parse(cursor)
+        at, etags, conditional = match(at, header)
         return Asked(
             channels=first.channels,
-            cursor=cursor,
+            cursor=at,
             history=first.history,
             hold=first.hold,
             connection=first.connection,
@@ -184,28 +189,33 @@ class Again:
     def answer(self, page: Page) -> poll.Answer:
         """Return the answer that hands ``page`` over."""
         reply = poll.answer(page, self._id or self._push.connection_id(None, self._user))
-        if self._id is not None and not self.waits:
-            self._running.presence.seen(self._id, reply.interval)
+        self.came(reply.interval)
         return reply
+
+    def came(self, interval: float) -> None:
+        """Say that a poller is there, and is due again in ``interval`` seconds."""
+        if self._id is not None and not self.waits:
+            self._running.presence.seen(self._id, interval)
 
     # -- waiting -------------------------------------------------------------------------------
 
-    def must_wait(self, asked: Asked, reply: poll.Answer) -> bool:
+    def must_wait(self, asked: Asked, page: Page) -> bool:
         """Tell whether a long poll waits, because there is nothing yet."""
-        return self.waits and asked.cursor is not None and poll.is_empty(reply)
+        return self.waits and asked.cursor is not None and not (page.messages or page.lost)
 
-    def waiting(self, asked: Asked, reply: poll.Answer) -> LongPoll:
+    def waiting(self, asked: Asked) -> LongPoll:
         """Return the subscriber that is to wait."""
         lot, who = self._running.lot, self._running.presence
-        waiting = LongPoll(self._hub, lot, who, asked, reply.connection, parks=True)
+        own = self._id or self._push.connection_id(None, self._user)
+        waiting = LongPoll(self._hub, lot, who, asked, own, parks=True)
         waiting.user, waiting.address = self._user, self._address
         waiting.way = self._push.tally.lane
         return waiting
 
-    def count(self, reply: poll.Answer) -> None:
+    def count(self, page: Page) -> None:
         """Count an answer that did not have to be waited for."""
         tally = self._push.tally
-        tally.answered(self._transport, reply.count, reply.lost, tally.lane)
+        tally.answered(self._transport, len(page.messages), page.lost, tally.lane)
 
     def hold(self, asked: Asked) -> float:
         """Return for how many seconds it may wait."""

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from .background import spawn
+from .broker.interface import Page
 from .cutting import END, LONGEST
 from .errors import PushError
 from .lane import Known
@@ -18,7 +19,7 @@ from .outlet import Lot
 from .parking import ParkedSocket
 from .transports.longpoll import LongPoll
 from .transports.params import Asked
-from .transports.poll import Answer, etag, unchanged
+from .transports.poll import Answer, etag, interval, unchanged
 from .wheel import Slot
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 1.0  # seconds that the rest of a head may take before it is gunicorn's
 _BEGIN = b"GET /"
+_NOTHING = Asked(())
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +35,18 @@ log = logging.getLogger(__name__)
 class Bay:
     """One connection, as the owner of its socket between requests."""
 
-    __slots__ = ("_busy", "_connection", "_early", "_lot", "_parked", "_since", "slot")
+    __slots__ = (
+        "_asked",
+        "_busy",
+        "_connection",
+        "_early",
+        "_head",
+        "_known",
+        "_lot",
+        "_parked",
+        "_since",
+        "slot",
+    )
 
     def __init__(self, connection: Connection, lot: Lot) -> None:
         self._connection, self._lot = connection, lot
@@ -41,6 +54,8 @@ class Bay:
         self._early = b""  # of the next request, as far as it has come
         self._since = 0.0  # monotonic seconds; when it began to be idle
         self._busy = False  # a request is being answered
+        self._known: Known | None = None  # what was asked last, ...
+        self._head, self._asked = b"", _NOTHING  # ... with which head, and what it meant
         self.slot: Slot | None = None  # the wheel's
 
     # -- between requests ----------------------------------------------------------------------
@@ -51,11 +66,11 @@ class Bay:
 
     def take(self, parked: ParkedSocket) -> None:
         """See ``parking.Heir``: the last answer is written."""
-        self._parked, self._busy = parked, False
-        parked.owner = self
+        parked.owner, self._busy = self, False
         self._since = time.monotonic()
-        yard = self._connection.yard
-        if self._early or not yard.has_room:
+        yard, is_here = self._connection.yard, parked is self._parked
+        self._parked = parked
+        if self._early or not (is_here or yard.has_room):
             self._give_back(self._early)
         elif yard.draining:
             self.close()
@@ -73,7 +88,11 @@ class Bay:
             if self._early:
                 self._early = b""
                 self._lot.wheel.set(self, self._connection.yard.keepalive)
-            self._serve(data)
+            try:
+                self._serve(data)
+            except Exception:  # nobody else would hear of it, and the client would wait
+                log.exception("answering in the lane failed; the app tries it")
+                self._give_back(data)
         elif len(data) < LONGEST and _BEGIN.startswith(data[: len(_BEGIN)]):
             if not self._early:
                 self._lot.wheel.set(self, PATIENCE)
@@ -123,37 +142,38 @@ class Bay:
 
     def _serve(self, head: bytes) -> None:
         """Answer ``head`` at once where that can be done, or begin to."""
-        connection = self._connection
-        found = connection.yard.find(head, connection.host)
-        if found is None:
+        asked = self._find(head)
+        known = self._known
+        if asked is None or known is None or not known.again.may(asked):
             self._give_back(head)
             return
-        known, again = found[0], found[0].again
-        try:
-            asked = again.asks(found[1])
-        except PushError:  # the app says so
-            self._give_back(head)
-            return
-        if not again.may(asked):
-            self._give_back(head)
-            return
+        again = known.again
         page = again.at_hand(asked)
         if page is None:
             self._begin_to_read(known, asked, head)
-            return
-        reply = again.answer(page)
-        if not again.must_wait(asked, reply):
-            if self._answer(known, asked, reply, head):
-                again.count(reply)
-            return
-        if 200 not in known.heads:  # so far it was told 304 alone
-            self._give_back(head)
-            return
-        waiting = again.waiting(asked, reply)
-        if waiting.enter(again.hold(asked), reply.cursor):
-            self._wait(known, waiting)
+        elif again.must_wait(asked, page):
+            self._begin_to_wait(known, asked, page, head)
         else:
-            self._begin_to_read(known, asked, head)
+            self._answer(known, asked, page, head)
+
+    def _find(self, head: bytes) -> Asked | None:
+        """Return what is asked for where the lane knows it; mostly it is the same as before."""
+        known = self._known
+        if known is not None:
+            if head == self._head:
+                return self._asked
+            cursor, match = known.cursor_in(head), ""
+        if known is None or cursor is None:
+            found = self._connection.yard.find(head, self._connection.host)
+            if found is None:
+                return None
+            known, (_, cursor, _, match) = found
+        try:
+            asked = known.asked(cursor, match)
+        except PushError:  # the app says so
+            return None
+        self._known, self._head, self._asked = known, head, asked
+        return asked
 
     def _begin_to_read(self, known: Known, asked: Asked, head: bytes) -> None:
         if self._parked is not None:
@@ -166,9 +186,9 @@ class Bay:
         """Answer from the log, in a greenlet of its own."""
         again, waiting = known.again, None
         try:
-            reply = again.answer(again.read(asked))
-            if again.must_wait(asked, reply) and 200 in known.heads:
-                waiting = again.waiting(asked, reply)
+            page = again.read(asked)
+            if again.must_wait(asked, page) and 200 in known.heads:
+                waiting = again.waiting(asked)
                 waiting.begin(again.hold(asked))
         except PushError as error:
             log.debug("not answered in the lane: %s", error)  # the app finds it, too, and says so
@@ -177,38 +197,79 @@ class Bay:
             log.exception("answering in the lane failed; the app tries it")
             self._give_back(head)
         else:
-            if waiting is None and again.must_wait(asked, reply):
-                self._give_back(head)
-            elif waiting is None:
-                if self._answer(known, asked, reply, head):
-                    again.count(reply)
-            elif waiting.answered is not None:  # before it waited: see ``subscribe``
-                self._answer(known, asked, waiting.answered, head)
-            else:
+            if waiting is not None and waiting.answered is None:
                 self._wait(known, waiting)
+            elif waiting is not None:
+                self._answer_early(known, asked, waiting, head)
+            elif again.must_wait(asked, page):
+                self._give_back(head)
+            else:
+                self._answer(known, asked, page, head)
         finally:
             self._connection.yard.reading -= 1
 
-    def _answer(self, known: Known, asked: Asked, reply: Answer, request: bytes) -> bool:
-        """Write an answer; where nobody knows what its head looks like, leave it to the app."""
+    def _answer(self, known: Known, asked: Asked, page: Page, head: bytes) -> None:
+        """Answer with ``page``."""
+        again = known.again
+        ends = self._connection.yard.draining or not self._connection.keeps
+        data = None if ends else known.quiet(page, asked)
+        if data is not None:
+            again.came(interval(page))
+            self._send(data)
+        else:
+            data = self._rendered(known, asked, again.answer(page), ends=ends)
+            if data is None:
+                self._give_back(head)
+                return
+            self._send(data, ends=ends)
+            if not ends:
+                known.answered(page, asked, data)
+        again.count(page)
+
+    def _rendered(self, known: Known, asked: Asked, reply: Answer, *, ends: bool) -> bytes | None:
+        """Return an answer's bytes; None where nobody knows yet what its head looks like."""
         not_modified = unchanged(reply, asked)
         head = known.heads.get(304 if not_modified else 200)
-        parked, connection = self._parked, self._connection
-        if head is None or parked is None or parked.closed:
-            self._give_back(request)
-            return False
-        connection.yard.count()
-        self._busy = True
-        ends = connection.yard.draining or not connection.keeps
+        if head is None:
+            return None
         if ends:
             head = head.closing()
-        data = head.answer(etag(reply, asked, not_modified), b"" if not_modified else reply.body())
+        return head.answer(etag(reply, asked, not_modified), b"" if not_modified else reply.body())
+
+    def _send(self, data: bytes, *, ends: bool = False) -> None:
+        """Write an answer, and be ready for the next request."""
+        parked = self._parked
+        if parked is None or parked.closed:
+            return
+        self._connection.yard.count()
+        self._busy = True
         if ends:
             parked.finish(data)
             self.on_gone()
         else:
             parked.hand_over(data, self)
-        return True
+
+    # -- waiting -------------------------------------------------------------------------------
+
+    def _answer_early(self, known: Known, asked: Asked, waiting: LongPoll, head: bytes) -> None:
+        """Answer one that found something before it waited; it has been counted."""
+        assert waiting.answered is not None
+        ends = self._connection.yard.draining or not self._connection.keeps
+        data = self._rendered(known, asked, waiting.answered, ends=ends)
+        if data is None:
+            self._give_back(head)
+        else:
+            self._send(data, ends=ends)
+
+    def _begin_to_wait(self, known: Known, asked: Asked, page: Page, head: bytes) -> None:
+        if 200 not in known.heads:  # so far it was told 304 alone
+            self._give_back(head)
+            return
+        waiting = known.again.waiting(asked)
+        if waiting.enter(known.again.hold(asked), page.cursor):
+            self._wait(known, waiting)
+        else:
+            self._begin_to_read(known, asked, head)
 
     def _wait(self, known: Known, waiting: LongPoll) -> None:
         parked, connection = self._parked, self._connection

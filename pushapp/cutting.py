@@ -100,6 +100,11 @@ def _field(head: bytes, start: int) -> tuple[int, int]:
     return start, head.find(b"\r\n", start)
 
 
+def is_cursor(head: bytes, start: int, end: int) -> bool:
+    """Tell whether what stands there could have been cut out as a cursor."""
+    return _CURSOR.fullmatch(head, start, end) is not None
+
+
 def is_plain(head: bytes) -> bool:
     """Tell whether ``head``, as the normal way has read it, has no body and asks for nothing but an
     answer: that it is so need be found out once for all heads that are equal to it."""

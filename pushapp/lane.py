@@ -14,9 +14,12 @@ from collections import OrderedDict
 from typing import Any
 
 from .again import Again
-from .cutting import Cut, cut, is_plain
-from .handover import Head
+from .broker.interface import Page
+from .cutting import Cut, cut, is_cursor, is_plain
+from .handover import Head, date
 from .lifting import head_of
+from .transports.params import Asked
+from .transports.poll import interval
 
 _MOST = 10_000  # requests remembered; whichever was asked longest ago is forgotten
 _BYTES = 16 << 20  # ... and bytes of their heads
@@ -29,11 +32,60 @@ Key = tuple[object, tuple[bytes, ...]]
 class Known:
     """A request that is remembered, and what its answers' heads look like by their status."""
 
-    __slots__ = ("again", "heads")
+    __slots__ = ("_asked", "_parts", "_quiet", "_values", "again", "heads")
 
-    def __init__(self, again: Again) -> None:
+    def __init__(self, again: Again, parts: tuple[bytes, ...]) -> None:
         self.again = again
         self.heads: dict[int, Head] = {}
+        self._parts = parts  # of its head
+        self._values: tuple[str | None, str] | None = None  # that were asked with last
+        self._asked = again.asked
+        self._quiet: tuple[object, ...] = ()  # what the last empty answer depended on, and it
+
+    def learn(self, again: Again, status: int, head: Head) -> None:
+        """Know what the app has allowed and answered now."""
+        self.again, self._values, self._quiet = again, None, ()
+        self.heads[status] = head
+
+    def asked(self, cursor: str | None, match: str) -> Asked:
+        """Return what is asked for with these values; many ask with the same.
+
+        Raises:
+            InvalidInput: one is no cursor.
+        """
+        if self._values != (cursor, match):
+            self._asked = self.again.asks(cursor, match)
+            self._values = cursor, match
+        return self._asked
+
+    def cursor_in(self, head: bytes) -> str | None:
+        """Return the cursor in ``head`` where that is all that differs; None: that takes ``cut``.
+
+        What stands around it is equal then, so ``cut`` would find the same.
+        """
+        if len(self._parts) != 2 or self.again.asked.cursor is None:
+            return None
+        before, behind = self._parts
+        if not head.startswith(before) or not head.endswith(behind):
+            return None
+        start, end = len(before), len(head) - len(behind)
+        return head[start:end].decode() if is_cursor(head, start, end) else None
+
+    def quiet(self, page: Page, asked: Asked) -> bytes | None:
+        """Return the last answer where it was this one, because there is nothing new."""
+        last = self._quiet
+        same = last and last[:3] == (asked, page.cursor, _dated(page)) and not page.messages
+        return last[3] if same else None  # type: ignore[return-value]
+
+    def answered(self, page: Page, asked: Asked, data: bytes) -> None:
+        """Remember an answer for ``quiet``, where it holds no new id."""
+        if self.again.keeps_id and not page.messages and not page.lost:
+            self._quiet = asked, page.cursor, _dated(page), data
+
+
+def _dated(page: Page) -> tuple[bytes, int]:
+    """Return what of an empty answer moves with the time."""
+    return date(), int(interval(page) * 1000)
 
 
 class Lane:
@@ -42,15 +94,12 @@ class Lane:
     def __init__(self) -> None:
         self._known: OrderedDict[Key, Known] = OrderedDict()
         self._bytes = 0  # of their heads
-        self.asked = 0  # heads that came on connections in the lane
-        self.hits = 0  # ... and were answered there
 
     def __len__(self) -> int:
         return len(self._known)
 
     def find(self, head: bytes, host: object) -> tuple[Known, Cut] | None:
         """Return what is known of a request with this head from this ``host``."""
-        self.asked += 1
         found = cut(head)
         if found is None:
             return None
@@ -82,11 +131,9 @@ class Lane:
         key = host, found.parts
         known = self._known.get(key)
         if known is None or known.again.waits != again.waits:
-            known = Known(again)
+            known = Known(again, found.parts)
             self._put(key, known)
-        else:
-            known.again = again  # what it was allowed now
-        known.heads[response.status_code] = made
+        known.learn(again, response.status_code, made)
 
     def _put(self, key: Key, known: Known) -> None:
         if self._known.pop(key, None) is None:

@@ -208,8 +208,6 @@ class Yard:
 
     def count(self) -> None:
         """Count an answer as gunicorn does, which ends a worker after so many."""
-        if self.lane is not None:
-            self.lane.hits += 1
         worker = self._worker
         worker.nr += 1
         if worker.nr >= worker.max_requests and worker.alive:
