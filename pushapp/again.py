@@ -66,6 +66,12 @@ class Glance:
 class Again:
     """What is known of one request."""
 
+    __slots__ = (
+        *("_address", "_at", "_counted", "_cursor", "_floor", "_hub", "_id", "_latest", "_match"),
+        *("_push", "_running", "_stamp", "_token", "_transport", "_until", "_user"),
+        *("app", "asked", "waits"),
+    )
+
     def __init__(
         self, push: Push, asked: Asked, grant: Grant, connection: str, waits: bool
     ) -> None:

@@ -24,6 +24,7 @@ from .revocations import Revocations
 from .seats import Seats
 from .sketch import Ops, Still
 from .transports.stream import Context
+from .transports.websocket import ENVELOPE
 from .webhooks import Webhooks
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Running:
         )
 
         self.ops = Ops(app)
+        self.frame_limit = settings.max_message + ENVELOPE  # bytes; one number for all
         self.webhooks: Webhooks | None = None
         if settings.webhook_url:
             courier = HttpCourier(settings.webhook_url, settings.webhook_secrets)

@@ -36,7 +36,7 @@ from .transports.params import MAX_FORM, Asked, asked
 from .transports.poll import Answer, first_answer
 from .transports.sse import HEADERS as SSE_HEADERS
 from .transports.sse import ChunkedSse, Sse
-from .transports.websocket import ENVELOPE, WebSocket
+from .transports.websocket import WebSocket
 from .upgrade import Lean, greeting
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def websocket_view(ws: Server | Lean) -> None:
         grant,
         sketch(),
         push.start().ops,
-        push.settings.max_message + ENVELOPE,
+        push.start().frame_limit,
     )
     stream.address = address
     if berth is None:

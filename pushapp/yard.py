@@ -143,6 +143,7 @@ class Yard:
         early = body.reader.unreader.take_buffered()
         head = head_of(response)
         fd = connection.client.detach()
+        connection.client = None  # what is left of it weighs as much as the connection
         waiting.park(connection, fd, early, head)
         raise StopIteration
 
@@ -270,5 +271,5 @@ class Yard:
         connection = self._connections.get(getcurrent())
         if connection is not None:
             connection.busy = False
-            if self.draining:
+            if self.draining and connection.client is not None:
                 end_reading(connection.client)

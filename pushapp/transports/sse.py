@@ -81,13 +81,15 @@ class Sse(Stream):
 
     def wants(self, asked: Asked) -> Sse:
         """Remember what to begin with once it is parked."""
-        self._asked = asked
+        self._asked: Asked | None = asked
         return self
 
     def park(self, connection: Connection, fd: int, early: bytes, head: Head) -> None:
         """Begin on the socket ``fd``; see ``handover.Parkable``."""
         outlet = ParkedSocket(fd, self.context.lot, self)
-        self.begin(outlet, self._asked, head.bare() + self.framing + b"\r\n")
+        asked, self._asked = self._asked, None
+        assert asked is not None  # it begins once
+        self.begin(outlet, asked, head.bare() + self.framing + b"\r\n")
 
     # -- in its greenlet or thread -------------------------------------------------------------
 
