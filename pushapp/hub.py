@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Collection, Sequence
 
+from .backlogs import Backlogs
 from .broker.interface import Broker, Page
 from .errors import LogUnavailable
 from .message import Bundle, Cursor, Loss, Message
@@ -56,6 +57,7 @@ class Hub:
         self._target = self._position  # ... and being handed out up to here
         self._listeners: dict[str, dict[Subscriber, None]] = {}
         self.window = Window(self._follower, self.lock, self._listeners)
+        self.backlogs = Backlogs(broker.log, self.window)
         self._subscribers: dict[Subscriber, None] = {}  # a set takes up to three times as much
         self._left: set[Subscriber] = set()  # who has left some of its channels within this page
         self.heard = time.monotonic()  # when the listener last read the log

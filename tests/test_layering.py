@@ -15,6 +15,7 @@ LAYERS = [
     {"message", "errors", "environ", "address", "quota", "settings", "shared"},
     {"broker", "caller", "client", "finding", "signature", "board", "tally"},
     {"cutting", "wheel", "window"},
+    {"backlogs"},
     {"subscriber", "seats"},
     {"hub", "metered"},
     {"outlet"},

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from ..auth import Grant, Sketch
 from ..background import spawn
+from ..broker.interface import Page
 from ..broker.roster import Entry
 from ..departures import Departures, why
 from ..errors import LogUnavailable, NotAuthenticated, PushError, Unavailable
@@ -180,7 +181,7 @@ class Stream(Subscriber):
         context, outlet = self.context, self.outlet
         lost: list[Loss] = []
         for _ in range(_ROUNDS):
-            page = context.hub.log.read(channels, cursor, upto=upto, max_bytes=context.page_bytes)
+            page, bundle = self._page(channels, cursor, upto)
             lost += members.lost_messages(page.lost)  # a list heals what is lost of presence
             news = members.since(page.messages, told)
             if outlet is None or outlet.closed:
@@ -189,7 +190,9 @@ class Stream(Subscriber):
             with context.hub.lock:
                 if news:
                     self.messages += len(news)
-                    self.write(Bundle(news).encoded(self.encode))
+                    if bundle is None or len(news) != len(bundle.messages):
+                        bundle = Bundle(news)
+                    self.write(bundle.encoded(self.encode))
                 cursor = page.cursor
                 if not page.more and reached(cursor, lost):
                     return cursor, lost
@@ -199,6 +202,16 @@ class Stream(Subscriber):
                 self.too_slow()
                 return cursor, lost
         raise LogUnavailable("the log moves on faster than this worker can read it")
+
+    def _page(
+        self, channels: Sequence[str], cursor: Cursor | None, upto: int | None
+    ) -> tuple[Page, Bundle | None]:
+        """Return the next page, with its messages as others share them where they may."""
+        hub, most = self.context.hub, self.context.page_bytes
+        if cursor is None or upto is not None:
+            return hub.log.read(channels, cursor, upto=upto, max_bytes=most), None
+        backlog = hub.backlogs.read(channels, cursor, most)
+        return backlog.page, backlog.bundle
 
     def _live(self, cursor: Cursor, lost: list[Loss]) -> bool:
         hub = self.context.hub
