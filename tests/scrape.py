@@ -34,9 +34,13 @@ class Scrape:
 
     def total(self, name: str, **labels: str) -> float:
         """Return the sum of a metric (without its prefix) over whatever is not among ``labels``."""
-        named = [sample for sample in self.samples if sample.name == f"pushapp_{name}"]
+        named = self.named(name)
         assert named, f"there is no pushapp_{name}"
         return sum(s.value for s in named if labels.items() <= s.labels.items())
+
+    def named(self, name: str) -> list[Sample]:
+        """Return all lines of this name."""
+        return [sample for sample in self.samples if sample.name == f"pushapp_{name}"]
 
 
 def scrape_all(server: Server) -> Scrape:

@@ -133,16 +133,21 @@ def family_of(sample: str) -> str:
     return sample
 
 
-def test_a_reload_keeps_what_was_counted(make_server: Callable[..., Server]) -> None:
-    """SIGHUP replaces all workers: what they said in their last second counts, too."""
+def test_a_reload_keeps_what_was_counted(
+    make_server: Callable[..., Server], connect: Callable[..., Client]
+) -> None:
+    """SIGHUP replaces all workers: what they did in their last second counts, too."""
     server = make_server(WEB_CONCURRENCY=2)
+    connect("sse", server, ["public:a"])
     for n in range(3):
         server.publish("public:a", n)
     old = set(server.workers())
     server.signal(signal.SIGHUP)
     until(lambda: len(server.workers()) == 2 and not old & set(server.workers()), "all are new")
     server.wait_for_workers()
-    assert scrape_all(server).total("published_total") == 3
+    found = scrape_all(server)
+    assert found.total("published_total") == 3
+    assert found.total("ended_total", transport="sse", reason="drain") == 1
 
 
 # -- the board ------------------------------------------------------------------------------------
@@ -164,6 +169,24 @@ def test_a_worker_goes_on_from_the_counters_of_the_one_before() -> None:
 
     assert reading.lives
     assert reading.numbers == flat({"published": {(): 8.0}})
+
+
+def test_a_place_without_a_worker_shows_counters_alone(app: Flask, client: FlaskClient) -> None:
+    """As long as no other worker has it."""
+    board = Board(2, SIZE)
+    dead, alive = board.take(), board.take()
+    assert dead is not None and alive is not None
+    Reporter(board, dead, lambda: flat({"published": {(): 7.0}, "channels": {(): 3.0}})).write()
+    dead.free()
+    app.extensions["push"].reporter = Reporter(
+        board, alive, lambda: flat({"published": {(): 1.0}, "channels": {(): 2.0}})
+    )
+
+    found = Scrape(client.get("/metrics").text)
+
+    assert found.total("published_total", worker=dead.name) == 7
+    assert found.total("published_total", worker=alive.name) == 1
+    assert [(s.labels["worker"], s.value) for s in found.named("channels")] == [(alive.name, 2)]
 
 
 def test_a_board_is_full_when_every_place_has_a_worker() -> None:

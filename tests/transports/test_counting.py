@@ -182,6 +182,26 @@ def test_nothing_that_a_client_sends_begins_a_line(
     assert "forged" not in server.log
 
 
+@STREAMS
+def test_one_that_is_not_parked_ends_once_too(
+    make_server: Callable[..., Server], connect: Connect, transport: str
+) -> None:
+    """Its own greenlet ends after it; the first reason counts. A heartbeat finds who is gone."""
+    server = make_server(WEB_CONCURRENCY=1, PUSH_PARK=0, PUSH_HEARTBEAT=0.5)
+    client = connect(transport, server, ["public:a"])
+    server.publish("public:a", "one")
+    client.receive()
+    if isinstance(client, WebSocket):
+        client.send_frame(CLOSE, b"\x03\xe8")
+        client.closing()
+    client.close()
+    reason = "asked" if transport == "websocket" else "gone"
+    assert wait_for_end(server, client) == ("-", reason, 1)
+    until(lambda: scrape(server).total("connections") == 0, "its greenlet has ended, too")
+    assert scrape(server).total("ended_total") == 1
+    assert scrape(server).total("deliveries_total", transport=transport) == 1
+
+
 def test_who_breaks_the_rules_is_told_apart(open_ws: Open, server: Server, channel: str) -> None:
     """A frame without a mask ends the connection, and the line says whose fault it was."""
     client = open_ws([channel])
