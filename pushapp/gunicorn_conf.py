@@ -10,6 +10,7 @@ silence, and its 30 s between SIGTERM and SIGKILL.
 from __future__ import annotations
 
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -25,6 +26,8 @@ from .tally import SIZE
 
 _SPARE = 100  # connections over our own cap, so that "full" is an answer and not a silent wait
 _FEED_END = 5.0  # seconds that the feed has to end
+
+_BROKEN = "Invalid request from ip="  # how gunicorn's line on a request begins that is no HTTP
 
 _SPARE_SLOTS = 32  # of workers that end while their successors live, or that a signal adds
 
@@ -90,6 +93,13 @@ class logger_class(Logger):  # type: ignore[misc]  # noqa: N801 (gunicorn's name
         """Log what failed: where a middleware did, gunicorn names the request's URI."""
         shown = (arg.partition("?")[0] if isinstance(arg, str) else arg for arg in args)
         super().exception(msg, *shown, **options)
+
+    def warning(self, msg: Any, *args: Any, **options: Any) -> None:
+        """Log a warning; of a request that breaks HTTP what is wrong with it, without what came:
+        gunicorn quotes whole lines of its head, with the tokens that are in them."""
+        if isinstance(msg, str) and msg.startswith(_BROKEN):
+            msg = re.split("['\"]", msg, maxsplit=1)[0].rstrip(": ")
+        super().warning(msg, *args, **options)
 
 
 def _plain(value: Any) -> Any:

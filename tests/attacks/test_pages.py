@@ -149,6 +149,28 @@ def test_nobody_writes_lines_into_the_log(server: Server) -> None:
     assert "\x1b" not in lines and "\x9b" not in lines
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(b"GET /push/sse?token=SECRET\xff HTTP/1.1\r\nHost: x", id="no ASCII"),
+        pytest.param(b"GET /push/sse?token=a SECRET HTTP/1.1\r\nHost: x", id="a space"),
+        pytest.param(b"GET /it's?token=SECRET", id="no version"),
+        pytest.param(b"GET http://[x/?token=SECRET HTTP/1.1\r\nHost: x", id="no host"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization Bearer SECRET", id="no colon"),
+    ],
+)
+def test_a_head_that_breaks_http_is_logged_without_what_it_held(
+    server: Server, wire: Wire, head: bytes
+) -> None:
+    """A client that forgets to encode its URL is no reason to print the token in it."""
+    printed = len(server.log)
+    wire.send(head + b"\r\n\r\n")
+    assert wire.reply().status == 400
+    lines = printed_since(server, printed)
+    assert "Invalid request from ip=127.0.0.1: Invalid HTTP" in lines
+    assert "SECRET" not in lines
+
+
 def test_the_log_names_the_client_and_not_what_it_made_up(server: Server) -> None:
     """Behind a proxy that is trusted: the one that it saw."""
     printed = len(server.log)
