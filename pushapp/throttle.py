@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from flask import request
 
 from .address import counted_address
+from .client_events import CLIENT
 from .credentials import publisher
 from .current import current_push
 from .errors import TooManyRequests
@@ -80,18 +81,25 @@ def count_publish(push: Push) -> None:
     Raises:
         TooManyRequests: they publish too much.
     """
-    whose, by_key = _publisher(push)
-    push.limits.publish(whose, by_key=by_key)
+    found = _publisher(push)
+    if found is not None:
+        push.limits.publish(found[0], by_key=found[1])
 
 
 def count_messages(push: Push, messages: Sized) -> None:
     """Count what a publish turned out to hold."""
-    whose, by_key = _publisher(push)
-    push.limits.more(whose, len(messages) - 1, by_key=by_key)
+    found = _publisher(push)
+    if found is not None:
+        push.limits.more(found[0], len(messages) - 1, by_key=found[1])
 
 
-def _publisher(push: Push) -> tuple[str, bool]:
+def _publisher(push: Push) -> tuple[str, bool] | None:
+    """Return as whom the current request counts, and whether that is an api key; None: it cannot
+    be told who it is, and a limit for all of those together would be anybody's to use up."""
     whose = publisher(push)
-    if whose == "client":  # the app's session knows who, and we do not
-        whose = f"at {address_of(push)}"
+    if whose == CLIENT:  # the app's session knows who, and we do not
+        address = address_of(push)
+        if address is None:
+            return None
+        whose = f"at {address}"
     return whose, push.api_keys.current() is not None

@@ -16,6 +16,8 @@ from flask import Flask, session
 from flask.testing import FlaskClient
 
 from pushapp.extension import Push
+from pushapp.limits import Limits
+from pushapp.quota import Quota
 
 from .test_api import JSON, KEYS, bearer, kept
 
@@ -98,6 +100,26 @@ def test_a_foreign_page_cannot_publish_with_a_visitors_cookie(
     answer = say(ann, {"channel": "room:1", "data": 1}, **headers)
     assert answer.status_code == status
     assert kept(host.extensions["push"], "room:1") == ([1] if status == 200 else [])
+
+
+def test_a_session_behind_a_proxy_that_nobody_named_shares_no_limit(
+    host: Flask, ann: FlaskClient
+) -> None:
+    """By whose address it would be counted cannot be told; who is known by theirs has a limit."""
+    push = host.extensions["push"]
+    push.limits = Limits(Quota(publishes=0.1))  # one at once
+    for n in range(3):
+        assert say(ann, {"channel": "room:1", "data": n}).status_code == 200
+    peer = {"REMOTE_ADDR": "8.8.8.8"}
+    statuses = [
+        ann.post(
+            "/push/publish",
+            json={"channel": "room:1", "data": 1},
+            environ_overrides=peer,
+        ).status_code
+        for _ in range(2)
+    ]
+    assert statuses == [200, 429]
 
 
 def test_an_api_key_publishes_from_anywhere_in_any_type(host: Flask) -> None:
