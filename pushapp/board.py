@@ -15,7 +15,8 @@ import mmap
 from collections.abc import Iterable
 
 _NUMBER = 8  # bytes of a double; one that is aligned is written in one piece
-_UNUSED, _TAKEN, _LEFT = 0.0, 1.0, 2.0  # a slot's first number: no worker yet, one lives, one died
+# A slot's first number: no worker yet; one has it and has said nothing; one lives; one has died.
+_UNUSED, _TAKEN, _LIVES, _LEFT = 0.0, 1.0, 2.0, 3.0
 
 
 class Slot:
@@ -32,8 +33,13 @@ class Slot:
 
     @property
     def taken(self) -> bool:
-        """Whether a worker that lives has it."""
-        return bool(self._cells[0] == _TAKEN)
+        """Whether a worker has it, which may not have begun yet."""
+        return bool(self._cells[0] in (_TAKEN, _LIVES))
+
+    @property
+    def lives(self) -> bool:
+        """Whether its numbers are those of a worker that lives, and not of the one before."""
+        return bool(self._cells[0] == _LIVES)
 
     def take(self) -> None:
         """Give it to a worker."""
@@ -47,6 +53,7 @@ class Slot:
         """Replace the numbers."""
         for place, number in enumerate(numbers, 1):
             self._cells[place] = number
+        self._cells[0] = _LIVES
 
     def read(self) -> list[float]:
         """Return the numbers, with zeros where nothing was ever written."""

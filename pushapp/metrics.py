@@ -92,16 +92,16 @@ class Reporter:
     def run(self) -> None:
         """Say it every second, for ever."""
         while True:
-            time.sleep(PERIOD)
             try:
                 self.write()
             except Exception:
                 log.exception("counting failed; trying again")
+            time.sleep(PERIOD)
 
     def read(self) -> list[Reading]:
         """Return the numbers of all workers: this one's of now, the others' of a second ago."""
         self.write()
-        return [Reading(slot.name, slot.taken, slot.read()) for slot in self._board.slots()]
+        return [Reading(slot.name, slot.lives, slot.read()) for slot in self._board.slots()]
 
 
 def measure(pushes: Iterable[Push]) -> list[float]:

@@ -189,6 +189,23 @@ def test_a_place_without_a_worker_shows_counters_alone(app: Flask, client: Flask
     assert [(s.labels["worker"], s.value) for s in found.named("channels")] == [(alive.name, 2)]
 
 
+def test_a_worker_that_begins_does_not_show_the_gauges_of_the_one_before() -> None:
+    """It has their place before it has loaded its app, which may take long, or fail."""
+    board = Board(2, SIZE)
+    dead, alive = board.take(), board.take()
+    assert dead is not None and alive is not None
+    Reporter(board, dead, lambda: flat({"connections": {("sse",): 9.0}})).write()
+    dead.free()
+    successor = board.take()
+    assert successor is not None and successor.name == dead.name
+
+    readings = Reporter(board, alive, lambda: flat({})).read()
+
+    assert [(reading.worker, reading.lives) for reading in readings] == [("0", False), ("1", True)]
+    Reporter(board, successor, lambda: flat({})).write()
+    assert successor.lives
+
+
 def test_a_board_is_full_when_every_place_has_a_worker() -> None:
     """Who gets none counts for itself."""
     board = Board(2, SIZE)
