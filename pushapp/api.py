@@ -108,7 +108,7 @@ def channel(channel: str) -> Response:
     push.api_keys.require_look()
     _, info = push.broker.log.history(channel_name(channel), 0)
     there = push.broker.roster.members(channel, limit=0)
-    counted = {**_info(info), "online": there.count, "subscribers": there.connections}
+    counted = {**_info(info), "online": there.count, "subscribers": there.waiting}
     retained = b"null" if info.retained is None else array([info.retained])[1:-1]
     return raw_reply(dump(counted).encode()[:-1] + b',"retained":' + retained + b"}")
 

@@ -21,6 +21,7 @@ from collections.abc import Collection, Sequence
 
 from .backlogs import Backlogs
 from .broker.interface import Broker, Page
+from .broker.roster import is_internal
 from .errors import LogUnavailable
 from .message import Bundle, Cursor, Loss, Message
 from .seats import Seats
@@ -59,6 +60,7 @@ class Hub:
         self.window = Window(self._follower, self.lock, self._listeners)
         self.backlogs = Backlogs(broker.log, self.window)
         self._subscribers: dict[Subscriber, None] = {}  # a set takes up to three times as much
+        self._moved: set[str] = set()  # channels where somebody came or left since ``moved``
         self._left: set[Subscriber] = set()  # who has left some of its channels within this page
         self.heard = time.monotonic()  # when the listener last read the log
         self._closed = threading.Event()
@@ -92,6 +94,17 @@ class Hub:
         with self.lock:
             return list(self._subscribers)
 
+    def moved(self) -> dict[str, int]:
+        """Return how many listen now to each of the clients' channels where somebody came or left
+        since the last call."""
+        with self.lock:
+            moved, self._moved = self._moved, set()
+        return {
+            channel: len(self._listeners.get(channel, ()))
+            for channel in moved
+            if not is_internal(channel)
+        }
+
     def position_of(self, subscriber: Subscriber) -> Cursor:
         """Return how far ``subscriber``, which is live, has been served."""
         position = self._position
@@ -112,6 +125,7 @@ class Hub:
             if subscriber not in self._subscribers:
                 self.seats.take(subscriber)
                 self._subscribers[subscriber] = None
+            self._moved.update(channels)
             for channel in channels:
                 self._listeners.setdefault(channel, {})[subscriber] = None
         self._follower.watch(*channels)  # may wait for the broker, so not under the lock
@@ -131,6 +145,7 @@ class Hub:
                 self.wheel.cancel(subscriber)
             elif self._target != self._position:
                 self._left.add(subscriber)  # what is being handed out was planned before
+            self._moved.update(channels)
             for channel in channels:
                 listeners = self._listeners.get(channel)
                 if listeners is not None:
@@ -153,6 +168,7 @@ class Hub:
             return False
         self.seats.take(subscriber)
         self._subscribers[subscriber] = None
+        self._moved.update(listens)
         for channel in listens:
             self._listeners.setdefault(channel, {})[subscriber] = None
         return True

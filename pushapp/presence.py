@@ -2,7 +2,7 @@
 
 What belongs here: the connections of this worker, and the one loop that brings what has changed.
 What does not: who is there over all workers (``broker/roster``), how clients are told
-(``transports/members``).
+(``transports/members``), how many wait (``headcount``).
 
 A stream is there from its start to its end. A poller is there from its second request on, which is
 the first that repeats its connection's id; between two requests it is held until the next one is
@@ -16,11 +16,12 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from .broker.roster import Entry, Roster
 from .errors import LogUnavailable
+from .headcount import Headcount
 
 PERIOD = 1.0  # seconds between two looks at what has changed
 _POLLERS = 100_000  # that a worker lists; 40 MB
@@ -59,10 +60,11 @@ class Presence:
         grace: float,
         *,
         record: bool = False,
+        moved: Callable[[], Mapping[str, int]] = dict,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """``grace``: seconds for which one that has gone may come back unnoticed. ``record``: what
-        happens is wanted for webhooks."""
+        happens is wanted for webhooks. ``moved``: as ``Hub.moved``."""
         self.roster, self.grace, self._record, self._clock = roster, grace, record, clock
         self._worker = secrets.token_hex(8)
         self._lock = threading.Lock()
@@ -71,6 +73,7 @@ class Presence:
         self._pollers: dict[str, Poller] = {}
         self._ended: dict[str, float] = {}  # streams' ids → when their grace is over, in that order
         self._changed: set[str] = set()  # ids to bring, or to report gone
+        self._headcount = Headcount(moved)
         self._renewed = 0.0  # monotonic seconds
         self._closed = threading.Event()
         self._loop = threading.Thread(target=self._run, name="pushapp-presence", daemon=True)
@@ -178,25 +181,32 @@ class Presence:
             changed, self._changed = self._changed, set()
             came, gone = self._sorted(changed)
             held = bool(self._streams or self._pollers or self._ended)
+        waiting = self._headcount.news()
+        held = held or bool(self._headcount.said)
         renew = renew or now - self._renewed > self.grace / RENEWALS
-        if not changed and not (held and renew):
+        if not changed and not waiting and not (held and renew):
             return
         try:
-            known = self._sync(came, gone)
+            known = self._sync(came, gone, waiting)
             if not known:  # it was away for too long, or the log is new
                 with self._lock:
                     came = [s.entry() for s in self._streams.values()]
                     came += [p.entry for p in self._pollers.values()]
                 changed |= {entry.id for entry in came}
-                self._sync(came, ())
+                waiting = {**self._headcount.said, **waiting}
+                self._sync(came, (), waiting)
         except BaseException:
             with self._lock:
                 self._changed |= changed  # some of it may be there: it may be brought again
+            self._headcount.lost(waiting)
             raise
+        self._headcount.brought(waiting)
         self._renewed = now
 
-    def _sync(self, came: Sequence[Entry], gone: Sequence[str]) -> bool:
-        return self.roster.sync(self._worker, came, gone, ttl=self.grace, record=self._record)
+    def _sync(self, came: Sequence[Entry], gone: Sequence[str], waiting: Mapping[str, int]) -> bool:
+        return self.roster.sync(
+            self._worker, came, gone, waiting, ttl=self.grace, record=self._record
+        )
 
     def _let_go(self, now: float) -> None:
         """Note whose grace time is over."""
@@ -226,6 +236,7 @@ class Presence:
         if not self._closed.is_set():
             self._closed.set()
             self._loop.join(timeout=5)
+            self._headcount.end()
             try:
                 self.bring(renew=True)
             except LogUnavailable as error:

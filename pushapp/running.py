@@ -49,7 +49,10 @@ class Running:
         self.lot = Lot(self.hub.wheel, settings.buffer, settings.buffer_total, settings.heartbeat)
         self.glance = Glance(self.hub.window)
         self.presence = Presence(
-            self.broker.roster, settings.presence_grace, record=bool(settings.webhook_url)
+            self.broker.roster,
+            settings.presence_grace,
+            record=bool(settings.webhook_url),
+            moved=self.hub.moved,
         )
         self.orders = Orders(self.broker, self.hub.stirred)
         self.revocations = Revocations(self.broker.leases, self.hub, push.tokens, self.orders)

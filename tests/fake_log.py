@@ -99,7 +99,7 @@ class FakeFollower:
 class FakeRoster:
     """A roster that believes everything and keeps nothing."""
 
-    def sync(self, worker: str, came: object, gone: object, **options: object) -> bool:
+    def sync(self, worker: str, *brought: object, **options: object) -> bool:
         return True
 
 

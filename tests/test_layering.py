@@ -22,7 +22,7 @@ LAYERS = [
     {"parking", "waiter", "handover", "heads", "lifting", "background"},
     {"departures"},
     {"keyring", "tokens", "tickets", "api_keys", "connection_ids", "origins", "auth"},
-    {"cors", "orders", "revocations", "endings", "presence", "courier", "webhooks"},
+    {"cors", "orders", "revocations", "endings", "headcount", "presence", "courier", "webhooks"},
     {"problem", "publish", "limits", "body", "current", "reply", "client_events"},
     {"transports"},
     {

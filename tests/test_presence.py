@@ -6,7 +6,7 @@ see of it (``transports/test_presence``), real rosters (``brokers``).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -36,15 +36,22 @@ class Roster:
     def __init__(self) -> None:
         self.told: list[tuple[list[str], list[str]]] = []  # ids that came, and went
         self.last: dict[str, Entry] = {}
+        self.waiting: list[dict[str, int]] = []
         self.is_away = self.forgets = False
 
     def sync(
-        self, worker: str, came: Sequence[Entry], gone: Collection[str], **options: object
+        self,
+        worker: str,
+        came: Sequence[Entry],
+        gone: Collection[str],
+        waiting: Mapping[str, int],
+        **options: object,
     ) -> bool:
         assert options == {"ttl": GRACE, "record": False}
         if self.is_away:
             raise LogUnavailable("away")
         self.told.append((sorted(e.id for e in came), sorted(gone)))
+        self.waiting.append(dict(waiting))
         self.last |= {e.id: e for e in came}
         forgot, self.forgets = self.forgets, False
         return not forgot
@@ -260,3 +267,91 @@ def test_the_lease_is_renewed_while_somebody_is_here(
     presence.bring()
     clock.now += 10 * GRACE
     assert brought(presence, roster) == []
+
+
+class Hub:
+    """Has the numbers that a test gives it."""
+
+    def __init__(self) -> None:
+        self.moved: dict[str, int] = {}
+
+    def __call__(self) -> dict[str, int]:
+        moved, self.moved = self.moved, {}
+        return moved
+
+
+@pytest.fixture
+def hub() -> Hub:
+    return Hub()
+
+
+@pytest.fixture
+def counted(roster: Roster, clock: Clock, hub: Hub) -> Iterator[Callable[..., list[Any]]]:
+    """Return what the roster is told at the next look of who waits, after these have moved."""
+    anything: Any = roster
+    presence = Presence(anything, GRACE, moved=hub, clock=clock)
+    presence._closed.set()
+    presence._loop.join()
+
+    def look(**moved: int) -> list[Any]:
+        hub.moved = moved
+        before = len(roster.waiting)
+        presence.bring()
+        return roster.waiting[before:]
+
+    yield look
+
+
+Counted = Callable[..., list[Any]]
+
+
+def test_a_number_is_brought_where_it_is_another_one(counted: Counted) -> None:
+    """What went up and down again costs the log nothing; nor does a channel that was not left."""
+    assert counted(a=2, b=1) == [{"a": 2, "b": 1}]
+    assert counted() == [] == counted(a=2, c=0)
+    assert counted(a=3, b=1) == [{"a": 3}]
+    assert counted(a=0) == [{"a": 0}]
+    assert counted(a=0) == []
+
+
+def test_who_only_waits_has_the_lease_renewed(counted: Counted, clock: Clock) -> None:
+    """Until nobody waits any more."""
+    counted(a=1)
+    clock.now += GRACE / RENEWALS + 0.1
+    assert counted() == [{}] and counted() == []
+    counted(a=0)
+    clock.now += GRACE
+    assert counted() == []
+
+
+def test_a_number_that_could_not_be_brought_is_brought_later(
+    counted: Counted, roster: Roster
+) -> None:
+    """Whatever it is then; also where it is what was said before: the log may have either."""
+    counted(a=1, b=1)
+    roster.is_away = True
+    for moved in ({"a": 2, "b": 2, "c": 1}, {"a": 1, "c": 0}):
+        with pytest.raises(LogUnavailable):
+            counted(**moved)
+    roster.is_away = False
+    assert counted() == [{"a": 1, "b": 2, "c": 0}]
+    assert counted() == []
+
+
+def test_where_the_worker_is_not_known_all_numbers_are_brought(
+    counted: Counted, roster: Roster
+) -> None:
+    counted(a=1, b=1)
+    roster.forgets = True
+    assert counted(b=2) == [{"b": 2}, {"a": 1, "b": 2}]
+    assert counted() == []
+
+
+def test_at_the_end_nobody_waits(roster: Roster, hub: Hub, clock: Clock) -> None:
+    """A worker that ends takes back what it has said, and does not leave it to the lease."""
+    anything: Any = roster
+    presence = Presence(anything, GRACE, moved=hub, clock=clock)
+    hub.moved = {"a": 2}
+    presence.bring()
+    presence.close()
+    assert roster.waiting[-1] == {"a": 0}

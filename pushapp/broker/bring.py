@@ -6,34 +6,41 @@ What does not: where they are kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from .roster import Connection, Entry, pseudonym
+from .roster import NOBODY, Connection, Entry, pseudonym
 
 STEP = 400  # places that connections take or leave in one step: 5 ms of an embedded log's lock
 _IDS = 100  # that go in one step at most
 _MEMBER = 256  # characters that weigh as much as a place: a step's messages stay small
 
-Step = Callable[[Sequence[Entry], Sequence[str]], tuple[bool, int]]
+Count = tuple[str, int]  # a channel, and how many wait
+Step = Callable[[Sequence[Entry], Sequence[str], Sequence[Count]], tuple[bool, int]]
 
 
-def in_steps(came: Sequence[Entry], gone: Collection[str], step: Step) -> bool:
-    """Call ``step`` with some that come, and some that go, until all have; at least once.
+def in_steps(
+    came: Sequence[Entry],
+    gone: Collection[str],
+    step: Step,
+    waiting: Mapping[str, int] = NOBODY,
+) -> bool:
+    """Call ``step`` with some that come, some that go, and some of those that wait, until all
+    have; at least once.
 
     It returns whether the worker was known, and how many of those that were to go it has seen to:
     nobody but the log knows how many places these leave. Return whether it was known each time.
     """
-    known, rest = True, list(gone)
+    known, rest, counts = True, list(gone), list(waiting.items())
     *others, brought = list(_of_some_weight(came)) or [()]
     for some in others:
-        was_known, _ = step(some, ())
+        was_known, _ = step(some, (), ())
         known = known and was_known
     while True:
-        was_known, done = step(brought, rest[:_IDS])
+        was_known, done = step(brought, rest[:_IDS], counts[:STEP])
         known = known and was_known
-        brought, rest = (), rest[done:]
-        if not rest:
+        brought, rest, counts = (), rest[done:], counts[STEP:]
+        if not rest and not counts:
             return known
 
 

@@ -28,13 +28,17 @@ goes into the internal channel ``presence_of(channel)``, with event ``presence``
 ``vacated`` after the last leave. Nothing is appended where nobody watches. Where the first watcher
 comes, a message always is, with ``"anew":true``: what changed before it was not told, so a snapshot
 that is older has to be taken again.
+
+Beside its connections a worker says how many clients wait in it for each channel's messages now,
+with or without an id, and with no grace time: numbers under its lease that nobody is told of.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Protocol
 
 from ..message import Cursor
@@ -81,8 +85,13 @@ class Members:
     count: int  # members
     connections: int  # of members and observers
     watchers: int  # connections that watch
+    waiting: int  # clients that wait now, in the workers whose leases last
     members: Sequence[Member]  # a page of them, in the order of their keys
     more: bool  # there are members after these
+
+
+#: What a call brings that says nothing of who waits.
+NOBODY: Mapping[str, int] = MappingProxyType({})
 
 
 class Roster(Protocol):
@@ -93,6 +102,7 @@ class Roster(Protocol):
         worker: str,
         came: Sequence[Entry],
         gone: Collection[str],
+        waiting: Mapping[str, int] = NOBODY,
         *,
         ttl: float,
         record: bool = False,
@@ -100,7 +110,8 @@ class Roster(Protocol):
         """Renew the lease of ``worker`` for ``ttl`` seconds, and bring what has changed.
 
         An entry of ``came`` replaces what this worker has said under its id; ids of ``gone`` are
-        dropped, as far as this worker holds them. A lease that ends takes all of its worker's
+        dropped, as far as this worker holds them. ``waiting`` replaces what it has said of how many
+        wait for these channels; 0 drops it. A lease that ends takes all of its worker's
         entries with it, within about a second, a few at a time, each exactly once; workers that
         follow the log see to that.
 
@@ -121,8 +132,8 @@ class Roster(Protocol):
 
         Return False where the log did not know ``worker``: its lease had ended, a new epoch of the
         log has begun, or it is new. What this call brought is there all the same, but the caller
-        has to bring all of its other connections again. Those that the log still has are not seen
-        to leave by that.
+        has to bring all of its other connections and numbers again. Connections that the log still
+        has are not seen to leave by that.
 
         Raises:
             LogUnavailable: some of it may have been done, and may be brought again.
@@ -131,7 +142,8 @@ class Roster(Protocol):
     def members(self, channel: str, after: str = "", limit: int = 100) -> Members:
         """Return ``channel``'s members: ``limit`` of them after the key ``after``; 0: figures only.
 
-        The figures are kept, not counted: they cost the same for one member and for 10,000.
+        The figures are kept, not counted: they cost the same for one member and for 10,000. Of
+        those that wait there is a number for each worker.
 
         Raises:
             LogUnavailable: nobody can say.

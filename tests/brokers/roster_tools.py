@@ -26,6 +26,16 @@ def drop(broker: Broker, worker: str, *gone: str, **more: Any) -> bool:
     return broker.roster.sync(worker, (), gone, ttl=TTL, **more)
 
 
+def count(broker: Broker, worker: str, waiting: dict[str, int]) -> bool:
+    """Have a worker say how many wait in it."""
+    return broker.roster.sync(worker, (), (), waiting, ttl=TTL)
+
+
+def waiting(broker: Broker, *channels: str) -> list[int]:
+    """Return how many wait for each channel, over all workers."""
+    return [broker.roster.members(channel, limit=0).waiting for channel in channels]
+
+
 def watch(broker: Broker, *channels: str) -> None:
     """Have a key's own subscriber watch, as a worker of its own that lives for long."""
     watcher = entry("watcher", None, *channels, watches=True, observer=True)

@@ -12,12 +12,25 @@ from typing import Any
 
 import pytest
 
-from pushapp.broker.bring import in_steps
+from pushapp.broker.bring import STEP, in_steps
 from pushapp.broker.interface import Broker
 from pushapp.broker.roster import EVENTS, Entry, presence_of, pseudonym
 from pushapp.message import Draft
 
-from .roster_tools import bring, changes, drop, entry, everybody, keys, recorded, told, watch
+from .roster_tools import (
+    TTL,
+    bring,
+    changes,
+    count,
+    drop,
+    entry,
+    everybody,
+    keys,
+    recorded,
+    told,
+    waiting,
+    watch,
+)
 from .tools import A, B, C, Clock, now, publish, receive
 
 # -- members -------------------------------------------------------------------------------------
@@ -306,6 +319,36 @@ def test_internal_channels_are_not_shown(tx: Broker) -> None:
     assert listed("", "presence/r:7") == ["presence:x", "v:1", "webhooks", "x:1"]
 
 
+# -- who waits ----------------------------------------------------------------------------------
+
+
+def test_those_who_wait_are_counted_over_all_workers(tx: Broker, rx: Broker) -> None:
+    """As each worker says last; they are no members, and nobody is told."""
+    watch(tx, A)
+    head = now(tx)
+    count(tx, "w1", {A: 2, B: 1})
+    count(rx, "w2", {A: 3})
+    assert waiting(rx, A, B, C) == [5, 1, 0] and waiting(tx, A, B, C) == [5, 1, 0]
+    count(rx, "w1", {A: 7})
+    assert waiting(tx, A, B) == [10, 1]
+    count(tx, "w1", {A: 0, C: 0})
+    count(tx, "w1", {B: 4})
+    assert waiting(rx, A, B, C) == [3, 4, 0]
+    assert (now(tx), rx.roster.members(B).count) == (head, 0)
+
+
+def test_a_number_that_is_said_again_is_no_second_one(tx: Broker, clock: Clock) -> None:
+    """Connections that are brought beside it leave it alone, and a call without any keeps it."""
+    for _ in range(2):
+        tx.roster.sync("w", [entry("c1", "42", A)], (), {A: 2}, ttl=TTL)
+    bring(tx, "w", entry("c2", "7", A))
+    clock.forward(TTL - 1)
+    bring(tx, "w")
+    clock.forward(TTL - 1)
+    found = tx.roster.members(A)
+    assert (found.count, found.connections, found.waiting) == (2, 2, 2)
+
+
 # -- bounds --------------------------------------------------------------------------------------
 
 
@@ -321,6 +364,7 @@ def test_ten_thousand_members_are_as_little_work_as_ten(tx: Broker, kind: Any) -
         lambda channel: tx.roster.connections("00003"),
         lambda channel: bring(tx, "w", entry(channel, None, channel)),
         lambda channel: drop(tx, "w", channel),
+        lambda channel: count(tx, "w", {channel: 3}),
         lambda channel: bring(tx, "w"),
     ):
         few, many = (
@@ -362,8 +406,13 @@ class Steps:
     def __init__(self) -> None:
         self.came: list[list[str]] = []
         self.gone: list[str] = []
+        self.counts: list[tuple[str, int]] = []
 
-    def __call__(self, came: Sequence[Entry], gone: Sequence[str]) -> tuple[bool, int]:
+    def __call__(
+        self, came: Sequence[Entry], gone: Sequence[str], counts: Sequence[tuple[str, int]]
+    ) -> tuple[bool, int]:
+        assert len(counts) <= STEP
+        self.counts += counts
         self.came.append([one.id for one in came])
         self.gone += gone[:5]
         return len(self.came) > 1, len(gone[:5])
@@ -398,3 +447,12 @@ def test_what_weighs_much_goes_alone() -> None:
     steps = Steps()
     in_steps([many, many, fat, fat], (), steps)
     assert steps.came == [["c1"], ["c1"], ["c2"], ["c2"]]
+
+
+def test_numbers_go_in_steps_too(tx: Broker) -> None:
+    """With the connections, as far as they go together; none is lost."""
+    taken, numbers = Steps(), {f"x:{i}": i for i in range(900)}
+    in_steps([], [f"g{i}" for i in range(6)], taken, numbers)
+    assert dict(taken.counts) == numbers and len(taken.came) == 3 and len(taken.gone) == 6
+    count(tx, "w", {name: 1 for name in numbers})
+    assert waiting(tx, *numbers) == [1] * 900

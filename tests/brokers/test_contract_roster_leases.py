@@ -11,7 +11,19 @@ from pushapp.broker.interface import Broker
 from pushapp.broker.roster import presence_of
 
 from ..server import until
-from .roster_tools import TTL, bring, changes, drop, entry, everybody, recorded, told, watch
+from .roster_tools import (
+    TTL,
+    bring,
+    changes,
+    count,
+    drop,
+    entry,
+    everybody,
+    recorded,
+    told,
+    waiting,
+    watch,
+)
 from .tools import TIMEOUT, A, B, Clock, now, publish, together
 
 MANY = [entry(f"c{i:03}", str(i), A) for i in range(120)]  # more than one step
@@ -184,3 +196,31 @@ def test_presence_is_kept_briefly_and_events_for_a_day(tx: Broker, clock: Clock,
     clock.forward(86400)
     kind.tidy(tx)
     assert recorded(tx) == []
+
+
+def test_who_waits_goes_with_the_lease_of_the_worker(
+    tx: Broker, rx: Broker, clock: Clock, kind: Any
+) -> None:
+    """At its end, swept or not; what comes under a new lease counts once, and is not swept."""
+    count(tx, "w1", {f"x:{i}": 1 for i in range(900)} | {A: 2})
+    count(rx, "w2", {A: 3})
+    clock.forward(TTL - 1)
+    count(rx, "w2", {A: 4})
+    assert waiting(rx, A) == [6]
+    clock.forward(1)
+    assert waiting(rx, A, "x:0") == [4, 0]
+    assert not count(tx, "w1", {A: 1})
+    assert waiting(rx, A, "x:0") == [5, 0]
+    kind.tidy(rx)
+    assert waiting(rx, A, "x:899") == [5, 0]
+
+
+def test_after_a_new_epoch_who_waits_counts_once(tx: Broker, rx: Broker, kind: Any) -> None:
+    """Though the lease under which it was said first has not ended."""
+    count(tx, "w1", {A: 2})
+    publish(tx, B)
+    now(rx)
+    kind.begin_epoch()
+    now(rx)
+    assert not count(tx, "w1", {A: 2})
+    assert waiting(rx, A) == [2]

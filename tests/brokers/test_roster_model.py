@@ -55,6 +55,7 @@ class Lease:
     worker: str | None  # None: no longer known by that name
     expires: float
     held: dict[str, Entry] = field(default_factory=dict)
+    waiting: dict[str, int] = field(default_factory=dict)
 
 
 class View:
@@ -119,10 +120,23 @@ class RosterMachine(RuleBasedStateMachine):
 
     # -- what may happen -------------------------------------------------------------------------
 
-    @rule(broker=either, worker=workers, came=st.lists(entries, max_size=4), gone=ids)
-    def sync(self, broker: int, worker: str, came: list[Entry], gone: list[str]) -> None:
+    @rule(
+        broker=either,
+        worker=workers,
+        came=st.lists(entries, max_size=4),
+        gone=ids,
+        waiting=st.dictionaries(st.sampled_from(CHANNELS), st.integers(0, 9)),
+    )
+    def sync(
+        self,
+        broker: int,
+        worker: str,
+        came: list[Entry],
+        gone: list[str],
+        waiting: dict[str, int],
+    ) -> None:
         # One that brings nothing may leave a young lease as it is, which the model cannot know.
-        known = self.brokers[broker].roster.sync(worker, came, [*gone, "never"], ttl=TTL)
+        known = self.brokers[broker].roster.sync(worker, came, [*gone, "never"], waiting, ttl=TTL)
         lease = next((one for one in self.leases if one.worker == worker), None)
         alive = lease is not None and lease.expires > self.clock.now
         assert known == alive
@@ -135,6 +149,7 @@ class RosterMachine(RuleBasedStateMachine):
         lease.held.update((one.id, one) for one in came)
         for id in gone:
             lease.held.pop(id, None)
+        lease.waiting |= waiting
 
     @rule(seconds=st.sampled_from((1.0, 8.0)))
     def wait(self, seconds: float) -> None:
@@ -171,6 +186,12 @@ class RosterMachine(RuleBasedStateMachine):
             assert figures.connections == len({one.id for one in here})
             watchers = {one.id for one in here if one.watches}
             assert figures.watchers == len(watchers)
+            alive = [
+                lease
+                for lease in self.leases
+                if lease.worker is not None and lease.expires > self.clock.now
+            ]
+            assert figures.waiting == sum(lease.waiting.get(channel, 0) for lease in alive)
             view = self.views[channel]
             view.follow()
             if watchers:

@@ -19,10 +19,11 @@ from pushapp.broker.sqlite.wake import Bell, Folder
 from pushapp.errors import LogUnavailable
 from pushapp.message import Draft
 
-from .roster_tools import bring, drop, entry
+from .roster_tools import bring, count, drop, entry, waiting
 from .tools import (
     TIMEOUT,
     A,
+    B,
     Clock,
     Script,
     append,
@@ -166,7 +167,7 @@ def tables(connection: sqlite3.Connection) -> list[str]:
     found = connection.execute(
         "SELECT name FROM sqlite_schema WHERE name GLOB 'roster_*' AND type = 'table'"
     ).fetchall()
-    assert len(found) == 4
+    assert len(found) == 5
     return [name for (name,) in found]
 
 
@@ -182,6 +183,8 @@ def test_a_log_of_the_first_version_is_brought_up(path: Path) -> None:
     with opened(path) as broker:
         bring(broker, "w", entry("c1", "42", A))
         assert broker.roster.members(A).count == 1
+        count(broker, "w", {A: 2})
+        assert waiting(broker, A) == [2]
         assert ids(broker.log.history(A, 10)[0]) == given
         assert cursor(given[0]).epoch == now(broker).epoch
 
@@ -204,6 +207,8 @@ def test_who_has_gone_leaves_no_row(path: Path, clock: Clock) -> None:
         bring(broker, "w1", entry("c1", "42", A, watches=True), entry("c2", None, A))
         bring(broker, "w2", entry("c1", "42", A), entry("c3", "7", A, observer=True))
         drop(broker, "w2", "c1")
+        count(broker, "w1", {A: 2, B: 1} | {f"x:{i}": 1 for i in range(500)})
+        count(broker, "w1", {A: 0})
         clock.forward(60)
         while broker.writer.run(broker.upkeep.roster.sweep):
             pass

@@ -285,7 +285,8 @@ def test_a_poller_counts_once(enter: Enter, hasty: Server, room: str) -> None:
                 for _ in range(3):
                     poller._ask()
     until(lambda: there(hasty, room) == {"ann", "bob"}, "both are there")
-    assert hasty.look(f"/push/channels/{room}")["subscribers"] == 2
+    held = hasty.look("/push/connections?limit=1000")["connections"]
+    assert len([one for one in held if room in one["channels"]]) == 2
 
 
 def test_a_poller_that_stays_away_leaves(enter: Enter, room: str, hasty: Server) -> None:
@@ -387,8 +388,8 @@ def test_who_is_sent_away_leaves_at_once(server: Server, connect: Connect, room:
     headers = {"Authorization": f"Bearer {token(room, user=room[5:])}"}
     for transport in TRANSPORTS:
         stay(connect(transport, server, [room], headers=headers))
-    path = f"/push/channels/{room}"
-    until(lambda: server.look(path)["subscribers"] == len(TRANSPORTS), "all are there")
+    path = f"/push/users/{room[5:]}"
+    until(lambda: len(server.look(path)["connections"]) == len(TRANSPORTS), "all are there")
     reply = server.ask("DELETE", f"/push/users/{room[5:]}/connections", LOOK)
     assert reply.status == 200
     until(lambda: not there(server, room), "they have left", GRACE_AS_IT_COMES / 2)

@@ -32,10 +32,8 @@ def now(server: Server, channel: str) -> str:
 
 
 def long_poll(server: Server, channel: str, **params: object) -> str:
-    """Return the target of a long poll that waits, of a client that was given its id before."""
-    first = server.ask("GET", f"/push/poll?channels={channel}").json
-    known = {name: first[name] for name in ("cursor", "connection")}
-    query = {"channels": channel, **known, "timeout": 55, **params}
+    """Return the target of a long poll that waits."""
+    query = {"channels": channel, "cursor": now(server, channel), "timeout": 55, **params}
     return f"/push/longpoll?{urlencode(query)}"
 
 

@@ -7,12 +7,12 @@ scripts (``lua/``).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from ...message import Cursor
 from ...settings import Retention
-from ..bring import STEP, face_of, in_steps, key_of, together
-from ..roster import EVENTS, Connection, Entry, Member, Members, presence_of
+from ..bring import STEP, Count, face_of, in_steps, key_of, together
+from ..roster import EVENTS, NOBODY, Connection, Entry, Member, Members, presence_of
 from .line import Line
 from .scripts import CONNECTIONS, MEMBERS, SWEEP, SYNC
 from .server import Names
@@ -33,11 +33,14 @@ class RedisRoster:
         worker: str,
         came: Sequence[Entry],
         gone: Collection[str],
+        waiting: Mapping[str, int] = NOBODY,
         *,
         ttl: float,
         record: bool = False,
     ) -> bool:
-        def step(brought: Sequence[Entry], dropped: Sequence[str]) -> tuple[bool, int]:
+        def step(
+            brought: Sequence[Entry], dropped: Sequence[str], counts: Sequence[Count]
+        ) -> tuple[bool, int]:
             entries = [part for entry in brought for part in (entry.id, _text(entry))]
             known, done = self._writes.run(
                 SYNC,
@@ -47,12 +50,14 @@ class RedisRoster:
                 int(record),
                 self._names.next(),
                 len(brought),
+                len(counts),
                 *entries,
+                *(part for count in counts for part in count),
                 *dropped,
             )
             return bool(known), int(done)
 
-        return in_steps(came, gone, step)
+        return in_steps(came, gone, step, waiting)
 
     def sweep(self) -> bool:
         """Drop some of what a lease that has ended leaves behind; tell whether there is more."""
@@ -60,7 +65,7 @@ class RedisRoster:
         return bool(more)
 
     def members(self, channel: str, after: str = "", limit: int = 100) -> Members:
-        epoch, head, count, connections, watchers, more, *page = self._reads.head(
+        epoch, head, count, connections, watchers, waiting, more, *page = self._reads.head(
             MEMBERS, channel, after, limit
         )
         return Members(
@@ -68,6 +73,7 @@ class RedisRoster:
             int(count),
             int(connections),
             int(watchers),
+            int(waiting),
             [Member(*pair) for pair in zip(page[::2], page[1::2], strict=True)],
             bool(more),
         )

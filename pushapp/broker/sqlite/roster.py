@@ -7,12 +7,12 @@ change does to a channel (``tally``).
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import groupby
 
 from ...message import Cursor
-from ..bring import STEP, in_steps, together
-from ..roster import Connection, Entry, Member, Members
+from ..bring import STEP, Count, in_steps, together
+from ..roster import NOBODY, Connection, Entry, Member, Members
 from .file import LogFile, Meta, Tx
 from .log import SqliteLog
 from .tally import ENTRY, Held, Tally
@@ -21,6 +21,11 @@ from .writer import Writer
 _SWEPT = 50  # connections of a lease that has ended that go in one step
 _FRESH = 2 / 3  # of a lease's time must be left where a call that brings nothing may leave it
 _LEASE = "SELECT id, expires, record FROM roster_worker WHERE name = ?"
+# What is left of a lease that is over, or is not known any more, has been said anew by now.
+_WAITING = (
+    "SELECT coalesce(sum(s.count), 0) FROM roster_waiting s JOIN roster_worker w ON w.id = s.worker"
+    " WHERE s.channel = ? AND w.expires > ? AND w.name <> ''"
+)
 _CONNECTIONS = (
     f"SELECT {ENTRY}, w.name FROM roster_entry e JOIN roster_worker w ON w.id = e.worker"
     " WHERE e.id IN ({}) ORDER BY e.id, e.n DESC"
@@ -38,24 +43,28 @@ class SqliteRoster:
         worker: str,
         came: Sequence[Entry],
         gone: Collection[str],
+        waiting: Mapping[str, int] = NOBODY,
         *,
         ttl: float,
         record: bool = False,
     ) -> bool:
-        if not came and not gone and self._is_fresh(worker, ttl, record):
+        if not (came or gone or waiting) and self._is_fresh(worker, ttl, record):
             return True  # without writing anything
 
-        def step(brought: Sequence[Entry], dropped: Sequence[str]) -> tuple[bool, int]:
+        def step(
+            brought: Sequence[Entry], dropped: Sequence[str], counts: Sequence[Count]
+        ) -> tuple[bool, int]:
             def work(tx: Tx) -> tuple[bool, int]:
                 lease, known = _renew(tx, worker, ttl, record)
                 tally = Tally(tx, record)
                 for entry in brought:
                     tally.bring(lease, entry)
+                _count(tx, lease, counts)
                 return known, self._drop(tx, tally, lease, dropped)
 
             return self._writer.run(work)
 
-        return in_steps(came, gone, step)
+        return in_steps(came, gone, step, waiting)
 
     def _is_fresh(self, worker: str, ttl: float, record: bool) -> bool:
         def snapshot(db: sqlite3.Cursor, meta: Meta) -> bool:
@@ -91,7 +100,7 @@ class SqliteRoster:
             "SELECT id FROM roster_entry WHERE worker = ? LIMIT ?", (worker, _SWEPT)
         ).fetchall()
         done = self._drop(tx, Tally(tx, record), worker, [id for (id,) in held])
-        if done == len(held) < _SWEPT:
+        if done == len(held) < _SWEPT and _forget(tx, worker):
             tx.execute("DELETE FROM roster_worker WHERE id = ?", (worker,))
         return True
 
@@ -103,13 +112,14 @@ class SqliteRoster:
                 (channel,),
             ).fetchone()
             count, connections, watchers = row or (0, 0, 0)
+            (waiting,) = db.execute(_WAITING, (channel, self._file.clock())).fetchone()
             rows = db.execute(
                 "SELECT key, face FROM roster_member WHERE channel = ? AND key > ?"
                 " ORDER BY key LIMIT ?",
                 (channel, after, limit + 1 if limit else 0),
             ).fetchall()
             page = [Member(*row) for row in rows[:limit]]
-            return Members(version, count, connections, watchers, page, len(rows) > limit)
+            return Members(version, count, connections, watchers, waiting, page, len(rows) > limit)
 
         return self._file.snapshot(snapshot)
 
@@ -155,3 +165,26 @@ def _renew(tx: Tx, name: str, ttl: float, record: bool) -> tuple[int, bool]:
     )
     assert made.lastrowid is not None  # it was an INSERT
     return made.lastrowid, False
+
+
+def _count(tx: Tx, lease: int, counts: Sequence[Count]) -> None:
+    """Note how many a worker has that wait."""
+    for channel, count in counts:
+        if count:
+            tx.execute(
+                "INSERT OR REPLACE INTO roster_waiting VALUES (?, ?, ?)", (channel, lease, count)
+            )
+        else:
+            tx.execute(
+                "DELETE FROM roster_waiting WHERE channel = ? AND worker = ?", (channel, lease)
+            )
+
+
+def _forget(tx: Tx, lease: int) -> bool:
+    """Drop some of what a lease says of who waits; tell whether that was all."""
+    done = tx.execute(
+        "DELETE FROM roster_waiting WHERE worker = ?1 AND channel IN"
+        " (SELECT channel FROM roster_waiting WHERE worker = ?1 LIMIT ?2)",
+        (lease, STEP),
+    )
+    return done.rowcount < STEP

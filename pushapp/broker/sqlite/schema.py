@@ -81,6 +81,11 @@ _ROSTER = (
     """CREATE TABLE roster_member (
         channel TEXT NOT NULL, key TEXT NOT NULL, face TEXT NOT NULL,
         connections INTEGER NOT NULL, PRIMARY KEY (channel, key)) WITHOUT ROWID""",
+    # how many a worker has that wait for a channel's messages now
+    """CREATE TABLE roster_waiting (
+        channel TEXT NOT NULL, worker INTEGER NOT NULL, count INTEGER NOT NULL,
+        PRIMARY KEY (channel, worker)) WITHOUT ROWID""",
+    "CREATE INDEX roster_waiting_worker ON roster_waiting (worker)",
 )
 
 

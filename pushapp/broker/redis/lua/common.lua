@@ -26,6 +26,7 @@
 -- PREFIX:p:NAME    hash: a channel's figures: members, connections, watchers
 -- PREFIX:m:NAME    hash: its members: key -> number of connections and face
 -- PREFIX:o:NAME    zset by 0: their keys
+-- PREFIX:q:NAME    hash: lease -> how many wait there;  PREFIX:waits:LEASE  set: its channels
 --
 -- Numbers are doubles: exact up to 2^53. They travel as strings, because replies cut fractions off.
 local meta = KEYS[1]

@@ -1,4 +1,5 @@
--- bring(lease, id, text), drop(lease, ids), then tell(): a step of the roster.
+-- bring(lease, id, text), drop(lease, ids), then tell(): a step of the roster; count(lease, name, n)
+-- beside it.
 -- ARGV[5]       places that connections may take or leave in it
 -- ARGV[6..11]   the channels that it is told in: how those of presence begin, and that of events;
 --               behind each how many messages are kept, and for how many seconds
@@ -178,6 +179,17 @@ local function drop(lease, ids)
     drop_one(lease, id)
   end
   return #ids
+end
+
+-- Note how many wait for a channel.
+local function count(lease, name, n)
+  if n == '0' then
+    redis.call('HDEL', base .. 'q:' .. name, lease)
+    redis.call('SREM', base .. 'waits:' .. lease, name)
+  else
+    redis.call('HSET', base .. 'q:' .. name, lease, n)
+    redis.call('SADD', base .. 'waits:' .. lease, name)
+  end
 end
 
 local function tell()
