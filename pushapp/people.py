@@ -10,7 +10,7 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from .api import channel_name, limit_of
+from .api import MAX_LIMIT, channel_name, limit_of
 from .broker.roster import Connection
 from .credentials import identify
 from .current import current_push
@@ -43,17 +43,22 @@ def user(name: str) -> Response:
     push.api_keys.require_look()
     if not is_user(name):
         raise InvalidInput("user", name, "what may stand in a channel name after user:")
-    limit = limit_of(request)
-    found = push.broker.roster.connections(name, request.args.get("after", ""), limit + 1)
-    told = [_described(one) for one in found[:limit]]
+    after, limit = request.args.get("after", ""), limit_of(request)
+    roster = push.broker.roster
+    found = roster.connections(name, after, limit + 1)
+    more = len(found) > limit
+    # what is told of the user is not of a page alone
+    entries = [
+        c.entry for c in (roster.connections(name, limit=MAX_LIMIT) if more or after else found)
+    ]
     return json_reply(
         {
             "user": name,
-            "online": bool(told),
-            "since": min((one["since"] for one in told), default=None),
-            "transports": sorted({one["transport"] for one in told}),
-            "connections": told,
-            "more": len(found) > limit,
+            "online": bool(entries),
+            "since": min((round(entry.since, 3) for entry in entries), default=None),
+            "transports": sorted({entry.transport for entry in entries}),
+            "connections": [_described(one) for one in found[:limit]],
+            "more": more,
         }
     )
 

@@ -71,6 +71,14 @@ def test_a_user_and_their_connections(
     }
     assert all(c["channels"] == [room] for c in seen["connections"])
     assert seen["since"] == min(c["since"] for c in seen["connections"])
+    last = seen["connections"][-1]["id"]
+    pages = [("limit=1", [0], True), (f"limit=1&after={last}", [], False)]
+    for query, shown, more in pages:  # the figures are of all, and not of a page
+        page = server.look(f"/push/users/{user}?{query}")
+        assert page == {
+            **seen,
+            **{"connections": [seen["connections"][n] for n in shown], "more": more},
+        }
     about = server.look(f"/push/channels/{room}")
     assert about["online"] == 1
 
