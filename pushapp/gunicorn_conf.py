@@ -71,6 +71,7 @@ backlog = 4096  # a deploy brings all clients back at once
 limit_request_line = 8190  # bytes; 100 channels in a URL are more than the default 4,094
 accesslog = None  # -c may be followed by --access-logfile
 preload_app = False  # nothing may be opened before the fork
+forwarder_headers = ""  # no SCRIPT_NAME by a header: most proxies pass on a client's own
 reuse_port = False  # an exiting worker would strand the connections in its queue
 control_socket_disable = True  # several servers of one user would share its default path
 

@@ -149,6 +149,14 @@ def test_nobody_writes_lines_into_the_log(server: Server) -> None:
     assert "\x1b" not in lines and "\x9b" not in lines
 
 
+@pytest.mark.parametrize("name", ["SCRIPT_NAME", "Script_Name", "Script-Name", "PATH_INFO"])
+def test_no_header_moves_a_path(server: Server, name: str) -> None:
+    """What a proxy in front keeps from the world by its path stays there: gunicorn believes
+    SCRIPT_NAME of whoever connects from this machine, and takes it off the path."""
+    assert server.ask("GET", "/x/metrics", {name: "/x"}).status == 404
+    assert server.ask("GET", "/healthz", {name: "/metrics"}).json == {"ok": True}
+
+
 @pytest.mark.parametrize(
     "head",
     [
