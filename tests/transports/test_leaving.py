@@ -25,6 +25,9 @@ def test_clients_that_leave_while_they_wait_leave_nothing_behind(
     server: Server, connect: Connect, channel: str, way: str
 ) -> None:
     """No subscriber, no file descriptor; and nobody else is disturbed."""
+    for worker in server.workers():  # what it needs of the log is open from here on
+        with server.only(worker):
+            server.publish(channel, "before")
     stays = connect("websocket", server, [channel])
     settled = open_sockets(server)
     wires = []
