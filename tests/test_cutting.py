@@ -83,8 +83,9 @@ def test_heads_with_one_key_differ_in_their_values_alone(at: int, put: bytes) ->
     for part in one.parts:
         assert part in rest
         value, _, rest = rest.partition(part)
-        assert b"\r" not in value and b"\n" not in value and b"&" not in value
-        assert b"\x00" not in value and b"%" not in value
+        assert not set(value) & set(b"\r\n\x00")
+        if b"HTTP/1.1" in rest:  # it is one of the query's
+            assert not set(value) & set(b"&%# ")
     assert rest == b""
 
 

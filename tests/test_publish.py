@@ -263,11 +263,12 @@ def test_brackets_in_text_are_no_nesting() -> None:
     ],
 )
 def test_a_mebibyte_of_brackets_is_no_work(text: str) -> None:
-    """Nobody else is served meanwhile. Measured: 30 to 100 ms; the bound is for slow machines."""
-    start = time.process_time()
+    """Nobody else is served meanwhile. Measured: 30 to 100 ms; what grows with the square takes
+    minutes, and the bound is for slow machines."""
+    start = time.thread_time()
     with suppress(InvalidInput):
         load_json(text.encode())
-    assert time.process_time() - start < 1
+    assert time.thread_time() - start < 10
 
 
 class Nothing:
