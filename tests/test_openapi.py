@@ -138,7 +138,9 @@ def test_the_server_keeps_to_the_document(
         if streams:
             case.query["channels"] = "not a channel"
         response = case.call(own_server.url, session, headers, timeout=TIMEOUT)
-        if response.status_code == 400 and "date" not in {name.lower() for name in response.headers}:
+        if response.status_code == 400 and "date" not in {
+            name.lower() for name in response.headers
+        }:
             return  # a head that breaks HTTP is gunicorn's to refuse: it never reached the app
         case.validate_response(response, CHECKS)
 
