@@ -15,6 +15,8 @@ import flask
 from .errors import NotAllowed, NotAuthenticated
 from .settings import ApiKey
 
+_FOUND = "pushapp.api_key"  # the environ's key for whose keys were looked at, and what was found
+
 
 def bearer(authorization: str | None) -> str | None:
     """Return the credential in an Authorization header; None: there is none of this scheme."""
@@ -40,8 +42,13 @@ class ApiKeys:
         return found
 
     def current(self) -> ApiKey | None:
-        """Return the current request's key, None where it has none of ours."""
-        return self.find(flask.request.headers.get("Authorization"))
+        """Return the current request's key, None where it has none of ours. A publish asks seven
+        times; it is looked for once."""
+        environ = flask.request.environ
+        found: tuple[ApiKeys, ApiKey | None] | None = environ.get(_FOUND)
+        if found is None or found[0] is not self:
+            found = environ[_FOUND] = self, self.find(environ.get("HTTP_AUTHORIZATION"))
+        return found[1]
 
     def require_publish(self) -> ApiKey:
         """Return the current request's key.

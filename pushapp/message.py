@@ -182,10 +182,14 @@ class Draft:
     at: float | None = None  # Unix seconds; None: now
 
 
+#: Made once: ``json.dumps`` makes one for each call that is not quite the default.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
 def dump(value: object) -> str:
     """Return ``value`` as compact JSON.
 
     Raises:
         ValueError: it holds a number that is not finite.
     """
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _ENCODER.encode(value)

@@ -47,7 +47,12 @@ class PublishRequest:
     drafts: list[Draft]
     single: bool  # the answer is one id, and not a list
     key: str | None  # the publisher's idempotency key
-    fingerprint: str  # the same for the same request, whenever it comes and whatever its key
+    asked: list[list[object]]  # for each of them, as it came: a delay, not the moment that it makes
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same request, whenever it comes and whatever its key."""
+        return hashlib.sha256("".join(map(dump, self.asked)).encode()).hexdigest()
 
     def append_key(self, scope: str) -> AppendKey | None:
         """Return what makes it happen once; ``scope`` keeps publishers apart."""
@@ -71,7 +76,7 @@ def load_json(raw: bytes) -> object:
         raise InvalidInput("body", f"byte {error.start} wrong", "UTF-8") from None
     _check_depth(raw)
     try:
-        value: object = json.loads(text, parse_int=_int, parse_constant=_refuse_constant)
+        value = _decoded(text)
     except json.JSONDecodeError as error:
         came = f"{error.msg} at line {error.lineno} column {error.colno}"
         raise InvalidInput("body", came, "JSON") from None
@@ -111,7 +116,7 @@ def parse(
     else:
         _known(fields, "", {target, "idempotency_key", *_OPTIONS})
         parser.add(_channels(fields, target), fields, "")
-    return PublishRequest(parser.drafts, single, key, parser.fingerprint())
+    return PublishRequest(parser.drafts, single, key, parser.asked)
 
 
 def answer(receipts: Sequence[Receipt], single: bool) -> dict[str, object]:
@@ -133,11 +138,7 @@ class _Parser:
     def __init__(self, max_message: int, now: float) -> None:
         self.drafts: list[Draft] = []
         self._max_message, self._now = max_message, now
-        # Of what was asked, not of the drafts: a delay is another moment when it is sent again.
-        self._hash = hashlib.sha256()
-
-    def fingerprint(self) -> str:
-        return self._hash.hexdigest()
+        self.asked: list[list[object]] = []
 
     def add(self, channels: Sequence[str], fields: Mapping[str, object], path: str) -> None:
         data = self._data(fields, path)
@@ -155,7 +156,7 @@ class _Parser:
         asked = [data, event, ttl, retain, fields.get("delay"), fields.get("at")]
         for channel in channels:
             self.drafts.append(Draft(channel, data, event, ttl, retain, at))
-            self._hash.update(dump([channel, *asked]).encode())
+            self.asked.append([channel, *asked])
 
     def _data(self, fields: Mapping[str, object], path: str) -> str:
         field = f"{path}data"
@@ -259,6 +260,13 @@ def _known(fields: Mapping[str, object], path: str, known: set[str]) -> None:
             raise InvalidInput(path + shown, fields[name], expected)
 
 
+def _decoded(text: str) -> object:
+    if text.startswith("\ufeff"):
+        raise json.JSONDecodeError("a byte order mark, which JSON has not", text, 0)
+    value: object = _DECODER.decode(text)
+    return value
+
+
 def _int(text: str) -> int:
     # Ours and not only the interpreter's, which an environment variable may lift.
     if len(text.lstrip("-")) > MAX_DIGITS:
@@ -268,6 +276,10 @@ def _int(text: str) -> int:
 
 def _refuse_constant(text: str) -> NoReturn:
     raise InvalidInput("body", text, "numbers as JSON has them")
+
+
+#: Made once: ``json.loads`` makes one for each call with functions of ours.
+_DECODER = json.JSONDecoder(parse_int=_int, parse_constant=_refuse_constant)
 
 
 def _check_depth(raw: bytes) -> None:
