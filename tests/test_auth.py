@@ -6,8 +6,11 @@ refusal looks like on a transport.
 
 from __future__ import annotations
 
+import base64
 import hmac
 import string
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
@@ -150,6 +153,35 @@ def test_ids_are_short_safe_in_urls_and_never_the_same() -> None:
         assert connection.startswith("c1")
         assert len(connection) <= 48
         assert set(connection) <= set(string.ascii_letters + string.digits + "_-")
+
+
+@pytest.mark.parametrize("secret", ["a secret", "é" * 32, "x" * 65, ""])
+@pytest.mark.parametrize("user", [None, "42", "é"])
+def test_an_id_is_signed_with_hmac(secret: str, user: str | None) -> None:
+    """As the standard library has it: other releases of ours know it again."""
+    made = ConnectionIds(secret).new(user)
+    whose = "-" if user is None else f"={user}"
+    mac = hmac.digest(secret.encode(), f"connection {made[2:18]}{whose}".encode(), "sha256")
+    assert made[18:] == base64.urlsafe_b64encode(mac[:16]).decode().rstrip("=")
+
+
+def test_processes_that_were_forked_give_out_different_ids() -> None:
+    """Where an app is loaded before the fork, too."""
+    code = """if True:
+        import os
+        from pushapp.connection_ids import ConnectionIds
+        ids = ConnectionIds("a secret", clock=lambda: 1.8e9)
+        ids.new(None)
+        child = os.fork()
+        if child:
+            os.waitpid(child, 0)
+        print(ids.new(None), flush=True)
+        os._exit(0)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert len(set(done.stdout.split())) == 2
 
 
 def test_an_id_of_another_secret_is_not_known() -> None:
