@@ -18,13 +18,17 @@ LONGEST = 4096  # bytes; browsers' heads have 400 to 1,500. gunicorn's own limit
 END = b"\r\n\r\n"
 _LINE = b" HTTP/1.1\r\n"
 
-#: What Heroku's router and other proxies set anew on each request (W3C Trace Context).
-_TRACING = (b"\r\nx-request-id:", b"\r\nx-request-start:", b"\r\ntraceparent:")
+#: What proxies set anew on each request: Heroku's router, whoever knows W3C Trace Context,
+#: Cloudflare and Amazon's load balancers.
+_TRACING = tuple(
+    f"\r\n{name}:".encode()
+    for name in ("x-request-id", "x-request-start", "traceparent", "cf-ray", "x-amzn-trace-id")
+)
 _MATCH = b"\r\nif-none-match:"
 
 _CURSOR = re.compile(rb"[a-z0-9.]{1,64}")
 _NUMBER = re.compile(rb"[0-9]{1,20}")
-_TRACE = re.compile(rb" [A-Za-z0-9_.:=-]{1,200}")
+_TRACE = re.compile(rb" [A-Za-z0-9_.:;=-]{1,200}")
 _ETAGS = re.compile(rb" [\x20-\x7e]{1,400}")
 _FRAMED = re.compile(
     rb"\r\n(?:content-length|transfer-encoding|expect|upgrade|te|trailer|[^:\r\n]*_[^:\r\n]*):"

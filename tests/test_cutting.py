@@ -10,7 +10,8 @@ from pushapp.cutting import cut, is_plain
 
 HEAD = (
     b"GET /push/poll?channels=public:a&cursor=abc.12&_=1700 HTTP/1.1\r\nHost: x\r\n"
-    b'X-Request-ID: r-1\r\nIf-None-Match: "abc.12"\r\ntraceparent: 00-ab-cd-01\r\n\r\n'
+    b'X-Request-ID: r-1\r\nIf-None-Match: "abc.12"\r\ntraceparent: 00-ab-cd-01\r\n'
+    b"CF-Ray: 230b-SJC\r\nX-Amzn-Trace-Id: Root=1-67-ab\r\n\r\n"
 )
 
 
@@ -21,7 +22,8 @@ def test_the_values_are_cut_out_and_told() -> None:
     assert (found.cursor, found.stamp, found.match) == ("abc.12", "1700", '"abc.12"')
     assert b"".join(found.parts) == (
         b"GET /push/poll?channels=public:a&cursor=&_= HTTP/1.1\r\nHost: x\r\n"
-        b"X-Request-ID:\r\nIf-None-Match:\r\ntraceparent:\r\n\r\n"
+        b"X-Request-ID:\r\nIf-None-Match:\r\ntraceparent:\r\n"
+        b"CF-Ray:\r\nX-Amzn-Trace-Id:\r\n\r\n"
     )
 
 
@@ -32,6 +34,8 @@ def test_the_values_are_cut_out_and_told() -> None:
         (b"_=1700", b"_=1800000000000"),
         (b"r-1", b"6f0c2a1e-0001"),
         (b'"abc.12"', b'W/"zz9.3-gzip"'),
+        (b"230b-SJC", b"230b030023ae2822-FRA"),
+        (b"Root=1-67-ab", b"Self=1-67891234-12456789;Root=1-67891233-abcdef01;Sampled=1"),
         (b"00-ab-cd-01", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
     ],
 )
