@@ -70,6 +70,7 @@ class Message:
         "event",
         "expires",
         "n",
+        "packed",
         "prev",
         "time",
     )
@@ -89,6 +90,7 @@ class Message:
         self.event, self.time, self.expires, self.data = event, time, expires, data
         self._body: bytes | None = None
         self._tombstone: bytes | None = None
+        self.packed: tuple[bytes, bytes] | None = None  # see ``transports.deflate``
 
     @property
     def id(self) -> str:

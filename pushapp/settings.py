@@ -71,6 +71,7 @@ class Settings:
     heartbeat: float = 25.0  # seconds; proxies cut silence after 30 to 60 s
     presence_grace: float = 15.0  # seconds; one who comes back within them has not left
     park: bool = True  # off: waiting clients keep their greenlet
+    deflate: bool = False  # compress for WebSockets; each message costs CPU, once per worker
     webhook_url: str = ""  # who is told of connections and clients' publishes; empty: nobody
     webhook_secrets: tuple[str, ...] = ()  # that sign it; the receiver knows one of them
     demo: bool = False  # the demo page's publish form, and the system feed
@@ -130,6 +131,7 @@ def load(environ: Mapping[str, object], *, embedded: bool = False) -> Settings:
         heartbeat=read.seconds("PUSH_HEARTBEAT", 25.0),
         presence_grace=read.seconds("PUSH_PRESENCE_GRACE", 15.0),
         park=read.flag("PUSH_PARK", True),
+        deflate=read.flag("PUSH_DEFLATE", False),
         webhook_url=_webhook_url(read),
         webhook_secrets=_webhook_secrets(read),
         demo=read.flag("PUSH_DEMO", False),

@@ -36,7 +36,7 @@ from .transports.params import MAX_FORM, Asked, asked
 from .transports.poll import Answer, first_answer
 from .transports.sse import HEADERS as SSE_HEADERS
 from .transports.sse import ChunkedSse, Sse
-from .transports.websocket import WebSocket
+from .transports.websocket import kind_of
 from .upgrade import Lean, greeting
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def websocket_view(ws: Server | Lean) -> None:
         ws.connected = False  # what flask-sock would send now, has been sent
         return
     berth = _berth()
-    stream = WebSocket(
+    stream = kind_of(upgrade.agreed_with(ws))(
         push.start().context,
         wanted,
         connection,

@@ -61,6 +61,7 @@ def test_what_is_needed_stops_the_start_where_it_is_missing(name: str) -> None:
         ("PUSH_BUFFER_TOTAL", ["1000", "abc"]),
         ("PUSH_HEARTBEAT", ["0", "-1", "abc"]),
         ("PUSH_PARK", ["maybe", "2"]),
+        ("PUSH_DEFLATE", ["maybe", "2"]),
         ("PUSH_WEBHOOK_URL", ["host/hook", "ftp://host", "http://", "https://h/#a", "http://h/é"]),
         ("PUSH_WEBHOOK_URL", ["http://h:x/", "http://h:99999/", "http://[::1/"]),
         ("PUSH_WEBHOOK_SECRET", ["short", "s" * 32 + ",short"]),

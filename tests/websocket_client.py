@@ -73,16 +73,20 @@ class WebSocket(Client):
             self.events.append({"type": f"opcode {opcode}", "payload": payload})
 
     def frame(self) -> tuple[int, bytes]:
-        """Read one frame, which a server must send whole, unmasked and uncompressed."""
+        """Read one frame, which a server must send whole and unmasked."""
         first, second = self.wire.take(2)
-        assert first & 0xF0 == 0x80, f"FIN alone should be set: {first:#x}"
         assert second < 128, "a server masks nothing"
         length = second
         if second == 126:
             (length,) = struct.unpack("!H", self.wire.take(2))
         elif second == 127:
             (length,) = struct.unpack("!Q", self.wire.take(8))
-        return first & 0x0F, self.wire.take(length)
+        return first & 0x0F, self._plain(first, self.wire.take(length))
+
+    def _plain(self, first: int, payload: bytes) -> bytes:
+        """Return the payload of a frame that begins with ``first``: it must be uncompressed."""
+        assert first & 0xF0 == 0x80, f"FIN alone should be set: {first:#x}"
+        return payload
 
     def send(self, operation: Json) -> None:
         self.send_frame(TEXT, json.dumps(operation).encode())

@@ -43,5 +43,3 @@ def check_handshake(request: Request) -> None:
         size = -1
     if size != 16:
         raise InvalidInput("Sec-WebSocket-Key", key, "16 bytes in base64")
-    # Browsers always offer permessage-deflate and simple-websocket always takes it: 90 KB a client.
-    request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)

@@ -18,7 +18,7 @@ from ..handover import Connection, Head
 from ..message import Message
 from ..parking import LINGER, ParkedSocket
 from ..waiter import Waiter
-from . import frames
+from . import deflate, frames
 from .conversation import Conversation
 from .frames import FrameReader, Opcode
 from .members import frame
@@ -108,7 +108,7 @@ class WebSocket(Conversation):
     # -- what the client says ------------------------------------------------------------------
 
     def _feed(self, data: bytes) -> None:
-        reader = self._reader or FrameReader(self._limit)
+        reader = self._reader or self._new_reader()
         found = reader.feed(data)
         if reader.small:
             small, reader.small = reader.small, 0
@@ -118,18 +118,47 @@ class WebSocket(Conversation):
                 self.fail(error)
                 return
         for opcode, payload in found:
-            if opcode is Opcode.TEXT:
-                self._enqueue(payload)
-            elif opcode is Opcode.PING:
-                self.write(frames.frame(Opcode.PONG, payload))
-            elif opcode is Opcode.CLOSE:
-                code = int.from_bytes(payload[:2], "big") if payload else 1005
-                self.end(code, "", "asked")
-            elif opcode is Opcode.BINARY:
-                self.end(1003, "text frames alone", "protocol")
+            self._heard(opcode, payload)
         if reader.error is not None:
             self.end(reader.error.code, reader.error.reason, "protocol")
         self._reader = None if reader.idle else reader
+
+    def _new_reader(self) -> FrameReader:
+        return FrameReader(self._limit)
+
+    def _heard(self, opcode: Opcode, payload: bytes) -> None:
+        if opcode is Opcode.TEXT:
+            self._enqueue(payload)
+        elif opcode is Opcode.PING:
+            self.write(frames.frame(Opcode.PONG, payload))
+        elif opcode is Opcode.CLOSE:
+            code = int.from_bytes(payload[:2], "big") if payload else 1005
+            self.end(code, "", "asked")
+        elif opcode is Opcode.BINARY:
+            self.end(1003, "text frames alone", "protocol")
+
+
+class Inflating(WebSocket):
+    """One whose client may send compressed, and has too small a window for what we compress."""
+
+    __slots__ = ()
+
+    def _new_reader(self) -> FrameReader:
+        return FrameReader(self._limit, deflate.inflate)
+
+
+class Deflating(Inflating):
+    """One that sends and gets compressed messages."""
+
+    __slots__ = ()
+    encode = staticmethod(deflate.text_frames)
+
+
+def kind_of(agreed: deflate.Agreed | None) -> type[WebSocket]:
+    """Return which WebSocket goes by what the handshake has agreed on."""
+    if agreed is None:
+        return WebSocket
+    return Deflating if agreed.compresses else Inflating
 
 
 def _drain(waiter: Waiter, sock: Any, over: threading.Event) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections.abc import Callable
@@ -90,6 +91,21 @@ def test_goes_uncompressed_with_who_offers_to_compress(
     program.wait("live")
     assert re.search(rb"(?i)sec-websocket-extensions: *permessage-deflate", line.sent)
     assert 'extensions ""' in program.said
+
+
+def test_goes_compressed_where_that_is_on(
+    make_server: Callable[..., Server], start: Start, channel: str
+) -> None:
+    """npm's ws, whose inflater keeps a window from message to message unless it is told not to."""
+    server = make_server(WEB_CONCURRENCY=1, PUSH_DEFLATE=1)
+    program = start("npm's ws", server.port, channel)
+    program.wait("in fragments")
+    texts = [f"{n} again and again, " * 50 for n in range(N)]
+    for text in texts:
+        server.publish(channel, text)
+    for text in texts:
+        program.wait(json.dumps(text))
+    assert any(line.startswith('extensions "permessage-deflate') for line in program.said)
 
 
 @pytest.mark.parametrize("name", ["npm's ws", "websocket-client", "Java's WebSocket"])
