@@ -7,7 +7,7 @@ PATCHED := tests/brokers tests/test_hub.py
 # Most of a test is waiting for another process: so many at once keep two cores busy
 AT_ONCE ?= 4
 
-.PHONY: run test check bench bench-logs chaos networks clean help
+.PHONY: run test check bench bench-logs chaos docs networks clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/'
@@ -39,6 +39,9 @@ bench-logs: $(STAMP) $(BENCH_STAMP) ## SQLite beside Valkey: docs/benchmarks-log
 
 chaos: $(STAMP) ## the ledger: 200 clients, 20,000 messages, everything breaks; CHAOS="--broker redis --seed 7"
 	$(VENV)/bin/python -m tests.chaos $(CHAOS)
+
+docs: $(STAMP) ## docs/ as a site, in build/docs/index.html
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict
 
 clean: ## remove what was made, but not var/
 	rm -rf $(VENV) build dist *.egg-info bench/build .pytest_cache .mypy_cache .ruff_cache .hypothesis
