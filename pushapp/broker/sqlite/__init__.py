@@ -22,7 +22,7 @@ from .follow import SqliteFollower
 from .log import SqliteLog
 from .roster import SqliteRoster
 from .upkeep import Upkeep
-from .wake import Bell, Folder
+from .wake import Folder, bell
 from .writer import Writer
 
 _DUE = 100  # scheduled messages fired in one transaction
@@ -43,6 +43,7 @@ class SqliteBroker:
     ) -> None:
         self._file = LogFile(path, full=synchronous == "full", clock=clock, boot=boot)
         self._folder: Folder | None = None
+        self._followers: list[SqliteFollower] = []
         self.writer = Writer(self._file, self._ring)
         retention = with_internal(retention)
         log = SqliteLog(self._file, self.writer, retention, self._follow)
@@ -58,19 +59,23 @@ class SqliteBroker:
 
     def _follow(self) -> SqliteFollower:
         self._file.snapshot(lambda db, meta: None)  # makes the folder
-        bell = Bell(self._bells())
+        own = bell(self._bells())
         try:
-            return SqliteFollower(self._file, bell, self.upkeep.tick, self.schedule.fire_due)
+            made = SqliteFollower(self._file, own, self.upkeep.tick, self.schedule.fire_due)
         except BaseException:
-            bell.close()
+            own.close()
             raise
+        self._followers = [one for one in self._followers if not one.closed] + [made]
+        return made
 
     def _bells(self) -> Folder:
         if self._folder is None:
             self._folder = Folder(self._file.wake_folder)
         return self._folder
 
-    def _ring(self) -> None:
+    def _ring(self, tx: Tx) -> None:
+        for follower in self._followers:
+            follower.tell(tx)
         with contextlib.suppress(OSError):  # a ring that gets lost only delays
             self._bells().ring()
         if not self.writer.transactions % _CHECKPOINT:

@@ -49,6 +49,10 @@ class Meta(NamedTuple):
     due: float | None
 
 
+#: The fields of a message as they stand in its row.
+Row = tuple[int, int | None, str, float, float | None, str]
+
+
 class Tx:
     """A write transaction, and the log's figures as they will be at its end."""
 
@@ -56,8 +60,19 @@ class Tx:
         self.execute = cursor.execute
         self.now = now  # Unix seconds
         self.news = False  # followers have something to see
+        self.fresh: list[tuple[str, Row]] = []  # by channel: all that it adds to the log
         self._before = meta
         self.epoch, self.head, self.trimmed, self.floor, self.due = meta
+
+    @property
+    def before(self) -> Cursor:
+        """The log's end when it began."""
+        return Cursor(self._before.epoch, self._before.head)
+
+    @property
+    def after(self) -> Cursor:
+        """The log's end as it leaves it."""
+        return Cursor(self.epoch, self.head)
 
     def flush(self) -> None:
         """Write the figures where they changed."""
@@ -147,9 +162,9 @@ class LogFile:
         meta = Meta(*rows[0])
         return None if went_back(self._seen, meta.epoch, meta.head) else meta
 
-    def transact(self, work: Callable[[Tx], object], done: Callable[[], None]) -> bool:
+    def transact(self, work: Callable[[Tx], object], done: Callable[[], None]) -> Tx:
         """Do ``work``; call ``done`` as soon as it is in the log, whatever becomes of the caller.
-        Tell whether followers have news.
+        Return the transaction, which has been.
 
         One attempt; to be called by one at a time.
 
@@ -184,7 +199,7 @@ class LogFile:
                 link.connection.close()
             raise failure from error
         self._saw(tx.epoch, tx.head)
-        return tx.news
+        return tx
 
     def _saw(self, epoch: str, head: int) -> None:
         if epoch != self._seen.epoch or head > self._seen.n:

@@ -2,6 +2,10 @@
 
 What belongs here: ``interface.Follower``, and what has to be done now and then while waiting. What
 does not: the upkeep itself (``upkeep``).
+
+What this process appends itself it need not read again. A transaction knows where the log ended
+when it began; where that is the follower's position, what it has added is all that is new, and
+nothing of anybody else's can lie between. In all other cases the log is read.
 """
 
 from __future__ import annotations
@@ -14,8 +18,8 @@ from contextlib import closing
 from ...errors import LogUnavailable
 from ...message import Cursor, Loss
 from ..interface import PAGE_BYTES, PAGE_MESSAGES, Page, Tail
-from .file import LogFile, Meta
-from .rows import channel_row, first_after, loss_of, page_of
+from .file import LogFile, Meta, Tx
+from .rows import channel_row, first_after, loss_of, message, page_of
 from .wake import Bell
 
 LOOK = 1.0  # seconds between looks at a log that nobody rang for
@@ -27,6 +31,9 @@ _TAIL = (
     " FROM message m JOIN channel c ON c.id = m.channel WHERE m.n > ? AND m.n <= ? ORDER BY m.n"
 )
 _BEYOND = "SELECT n FROM message WHERE n > ? ORDER BY n LIMIT 1 OFFSET ?"
+
+_TOLD = 100  # transactions that are kept while others are handed out, with at most a page in all
+_LEAST = PAGE_BYTES // PAGE_MESSAGES  # characters for which a message counts then, at least
 
 
 class SqliteFollower:
@@ -42,8 +49,11 @@ class SqliteFollower:
         self._joined = 0  # how often ``watch`` was called
         self._lock = threading.Lock()
         self._due: float | None = None  # Unix seconds of the next scheduled message
-        self._closed = False
+        self.closed = False
         self._waits = False
+        self._behind = True  # the log may have more than what was told
+        self._told: list[Tx] = []  # what this process has appended since
+        self._size = 0  # characters of data in it
         self.position = file.snapshot(lambda db, meta: Cursor(meta.epoch, meta.head))
 
     def watch(self, *channels: str) -> None:
@@ -62,16 +72,17 @@ class SqliteFollower:
         except LogUnavailable as error:
             trouble = error
         page = self._move()
-        if page.cursor != start or self._closed:
+        if page.cursor != start or self.closed:
             return page
         if trouble is not None:
             raise trouble
         self._waits = True
         try:
-            self._bell.wait(min(timeout, LOOK, self._rest, self._until_due()))
+            more = self._bell.wait(min(timeout, LOOK, self._rest, self._until_due()))
         finally:
             self._waits = False
-        if self._closed:
+        self._behind = self._behind or more
+        if self.closed:
             self._bell.close()  # ``close`` leaves it to us: it was in use
             return page
         self._chores()
@@ -86,11 +97,47 @@ class SqliteFollower:
         """Return what is new, and go there."""
         while True:
             joined = self._joined
-            page = self._read()
+            page = self._as_told()
+            if page is None:
+                page = self._read() if self._behind else Page(self.position)
             with self._lock:
                 if self._joined == joined:  # else somebody is owed what this may have left out
                     self.position = page.cursor
                     return page
+                self._behind = True
+
+    # -- what this process appends -------------------------------------------------------------
+
+    def tell(self, tx: Tx) -> None:
+        """Know what ``tx``, which is in the log, has added to it; each is told in its order."""
+        if self.closed:
+            return
+        size = sum(max(len(row[5]), _LEAST) for _, row in tx.fresh)
+        with self._lock:
+            if len(self._told) < _TOLD and self._size + size <= PAGE_BYTES:
+                self._told.append(tx)
+                self._size += size
+            else:  # it is late: it reads what it can use at a time
+                self._told.clear()
+                self._size, self._behind = 0, True
+        self._bell.tell()
+
+    def _as_told(self) -> Page | None:
+        """Return what was told since, where that is all there is; None: nothing was, or others have
+        appended in between."""
+        with self._lock:
+            told, self._told, self._size = self._told, [], 0
+        at, found = self.position, []
+        for tx in told:
+            if tx.before == at:
+                at, self._due = tx.after, tx.due
+                for channel, row in tx.fresh:
+                    if channel in self._watched:
+                        found.append(message(tx.epoch, channel, row))
+            elif tx.epoch != at.epoch or tx.head > at.n:  # else it was read meanwhile
+                self._behind = True
+                return None
+        return None if at == self.position else Page(at, found)
 
     def _until_due(self) -> float:
         return LOOK if self._due is None else max(0.0, self._due - self._file.clock())
@@ -99,7 +146,7 @@ class SqliteFollower:
         watched, position = self._watched, self.position
 
         def snapshot(db: sqlite3.Cursor, meta: Meta) -> Page:
-            self._due = meta.due
+            self._due, self._behind = meta.due, False
             ended = meta.epoch != position.epoch
             after = 0 if ended else position.n
             if not ended and meta.head == after:
@@ -110,10 +157,11 @@ class SqliteFollower:
                 wanted = ((row[0], row[6], row[:6]) for row in rows if row[6] in watched)
                 found, more = page_of(meta.epoch, wanted, PAGE_MESSAGES, PAGE_BYTES)
             cursor = Cursor(meta.epoch, found[-1].n if more else bound)
+            self._behind = cursor.n < meta.head
             lost: list[Loss] = []
             if ended or meta.trimmed > after:
                 lost = self._losses(db, meta, position, None if ended else after)
-            return Page(cursor, found, cursor.n < meta.head, lost)
+            return Page(cursor, found, self._behind, lost)
 
         return self._file.snapshot(snapshot)
 
@@ -146,8 +194,8 @@ class SqliteFollower:
         self._bell.ring()
 
     def close(self) -> None:
-        if not self._closed:
-            self._closed = True
+        if not self.closed:
+            self.closed = True
             if self._waits:
                 self._bell.ring()
             else:

@@ -95,6 +95,7 @@ class SqliteLog:
             prev = channel.last if channel.last > channel.base else None
             expires = None if draft.ttl is None else tx.now + draft.ttl
             rows.append((n, channel.id, prev, draft.event, tx.now, expires, draft.data))
+            tx.fresh.append((name, (n, prev, draft.event, tx.now, expires, draft.data)))
             channels[name] = channel._replace(last=n, kept=channel.kept + 1)
             ids.append(f"{tx.epoch}.{n}")
             if draft.retain:

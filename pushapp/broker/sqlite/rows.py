@@ -12,13 +12,11 @@ from typing import NamedTuple
 
 from ...message import Cursor, Loss, Message
 from ..continuity import is_complete
-from .file import Meta, Tx
+from .file import Meta, Row, Tx
 
 FIELDS = "n, prev, event, time, expires, data"
 _CHANNEL = "SELECT id, base, last, last_time, kept FROM channel WHERE name = ?"
 AFTER = f"SELECT {FIELDS} FROM message WHERE channel = ? AND n > ? ORDER BY n"
-
-Row = tuple[int, int | None, str, float, float | None, str]
 
 
 class Channel(NamedTuple):

@@ -1,7 +1,8 @@
 """Waking the followers of a log: a datagram each, through sockets in a folder beside the file.
 
 What belongs here: ringing and hearing. What does not: what there is to read then; a ring that gets
-lost delays a follower until it looks for itself, and loses nothing.
+lost delays a follower until it looks for itself, and loses nothing. Within a process that gevent
+has patched a follower is told without a datagram.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ import contextlib
 import os
 import secrets
 import socket
+import threading
 import time
+
+from .native import is_patched
 
 _SUFFIX = ".bell"
 _SETTLED = 100_000_000  # ns; file systems' clocks tick every 1 to 10 ms
@@ -26,6 +30,7 @@ class Folder:
         self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._changed = -1  # the folder's mtime_ns when it was listed
         self._names: list[str] = []
+        self.told: set[str] = set()  # names of those who are told otherwise
         self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._sender.setblocking(False)
 
@@ -36,10 +41,11 @@ class Folder:
         return os.path.join(self._path, name)
 
     def ring(self) -> None:
-        """Wake everybody; never waits."""
+        """Wake everybody else; never waits."""
         changed = os.fstat(self._fd).st_mtime_ns
         if changed != self._changed:
-            self._names = [n for n in os.listdir(self._fd) if n.endswith(_SUFFIX)]
+            names = {n for n in os.listdir(self._fd) if n.endswith(_SUFFIX)}
+            self._names = list(names - self.told)
             # a change within the same tick of the file system's clock would not show
             settled = time.time_ns() - changed > _SETTLED
             self._changed = changed if settled else -1
@@ -71,8 +77,9 @@ class Bell:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(folder.address(self._name))
 
-    def wait(self, timeout: float) -> None:
-        """Return when it rings, or after ``timeout`` seconds."""
+    def wait(self, timeout: float) -> bool:
+        """Return when it rings, or after ``timeout`` seconds; tell whether the log may have more
+        than what was ``told``."""
         self._socket.settimeout(max(timeout, 0.001))
         try:
             self._socket.recv(64)
@@ -80,14 +87,61 @@ class Bell:
             while True:  # many rings are one
                 self._socket.recv(64)
         except (TimeoutError, BlockingIOError):
-            return
+            return True
 
     def ring(self) -> None:
         """Wake this one."""
         self._folder.ring_one(self._name)
+
+    def tell(self) -> None:
+        """Wake this one, of the process that has appended. The folder rings it as all others."""
 
     def close(self) -> None:
         """Clear it away."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._folder.address(self._name))
         self._socket.close()
+
+
+class GreenBell(Bell):
+    """The same in a process that gevent has patched: no system call where it tells itself."""
+
+    def __init__(self, folder: Folder) -> None:
+        super().__init__(folder)
+        import gevent
+
+        folder.told.add(self._name)
+        self._socket.setblocking(False)
+        self._rung = threading.Event()
+        self._more = False
+        self._watcher = gevent.get_hub().loop.io(self._socket.fileno(), 1)  # libev's EV_READ
+        self._watcher.start(self._hear)
+
+    def wait(self, timeout: float) -> bool:
+        rung = self._rung.wait(max(timeout, 0.001))
+        self._rung.clear()
+        more, self._more = self._more, False
+        return more or not rung
+
+    def _hear(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._socket.recv(64)  # one at a time: it is called for each
+        self.ring()
+
+    def ring(self) -> None:
+        self._more = True
+        self._rung.set()
+
+    def tell(self) -> None:
+        self._rung.set()
+
+    def close(self) -> None:
+        self._watcher.stop()
+        self._watcher.close()
+        self._folder.told.discard(self._name)
+        super().close()
+
+
+def bell(folder: Folder) -> Bell:
+    """Return a bell that fits this process."""
+    return GreenBell(folder) if is_patched() else Bell(folder)

@@ -53,9 +53,9 @@ class _Job(Generic[T]):
 
 
 class Writer:
-    """Runs work in write transactions; ``ring`` is called when followers have news."""
+    """Runs work in write transactions; ``ring`` is called with those that are news to followers."""
 
-    def __init__(self, file: LogFile, ring: Callable[[], None]) -> None:
+    def __init__(self, file: LogFile, ring: Callable[[Tx], None]) -> None:
         self._file, self._ring = file, ring
         self._lock = threading.Lock()
         self._waiting: list[_Job[Any]] = []
@@ -139,11 +139,11 @@ class Writer:
                 batch += self._waiting[:room]
                 del self._waiting[:room]
             try:
-                news = self._file.transact(work, done)
+                tx = self._file.transact(work, done)
             except (Busy, _Unfit):
                 continue
             self.transactions += 1
-            if news:
-                self._ring()
+            if tx.news:
+                self._ring(tx)
             return
         raise self._file.locked()
