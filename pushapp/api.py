@@ -98,8 +98,9 @@ def channels() -> Response:
     push = current_push()
     push.api_keys.require_look()
     prefix, after = request.args.get("prefix", ""), request.args.get("after", "")
-    found = push.broker.log.channels(prefix, after, limit_of(request))
-    return json_reply({"channels": [_info(info) for info in found]})
+    limit = limit_of(request)
+    found = push.broker.log.channels(prefix, after, limit + 1)
+    return json_reply({"channels": list(map(_info, found[:limit])), "more": len(found) > limit})
 
 
 def channel(channel: str) -> Response:

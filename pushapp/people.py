@@ -41,8 +41,7 @@ def user(name: str) -> Response:
     """Tell whether a user is there, since when, and by what."""
     push = current_push()
     push.api_keys.require_look()
-    if not is_user(name):
-        raise InvalidInput("user", name, "what may stand in a channel name after user:")
+    _check_user(name)
     after, limit = request.args.get("after", ""), limit_of(request)
     roster = push.broker.roster
     found = roster.connections(name, after, limit + 1)
@@ -68,9 +67,16 @@ def connections() -> Response:
     push = current_push()
     push.api_keys.require_look()
     whose, after, limit = request.args.get("user"), request.args.get("after", ""), limit_of(request)
+    if whose is not None:  # an empty one is somebody's mistake, and not everybody
+        _check_user(whose)
     found = push.broker.roster.connections(whose, after, limit + 1)
     told = [{**_described(one), "user": one.entry.user} for one in found[:limit]]
     return json_reply({"connections": told, "more": len(found) > limit})
+
+
+def _check_user(name: str) -> None:
+    if not is_user(name):
+        raise InvalidInput("user", name, "what may stand in a channel name after user:")
 
 
 def _described(one: Connection) -> dict[str, Any]:

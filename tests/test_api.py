@@ -313,13 +313,13 @@ def test_channels_are_listed_in_order_and_page_by_page(client: FlaskClient) -> N
     """By prefix, after a name."""
     publish(client, {"channels": ["b:1", "a:2", "a:1"], "data": 1})
 
-    def names(query: str) -> list[str]:
-        answer = client.get(f"/push/channels{query}", headers=bearer())
-        return [channel["channel"] for channel in answer.json["channels"]]
+    def page(query: str) -> tuple[list[str], bool]:
+        answer = client.get(f"/push/channels{query}", headers=bearer()).json
+        return [channel["channel"] for channel in answer["channels"]], answer["more"]
 
-    assert names("") == ["a:1", "a:2", "b:1"]
-    assert names("?prefix=a:") == ["a:1", "a:2"]
-    assert names("?after=a:1&limit=1") == ["a:2"]
+    assert page("") == page("?limit=3") == (["a:1", "a:2", "b:1"], False)
+    assert page("?prefix=a:") == page("?prefix=a:&limit=2") == (["a:1", "a:2"], False)
+    assert page("?after=a:1&limit=1") == (["a:2"], True)
 
 
 @pytest.mark.parametrize("limit", ["0", "1001", "-1", "abc", ""])

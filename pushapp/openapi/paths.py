@@ -93,7 +93,7 @@ UNDER_PREFIX: Schema = {
     "/channels": {
         "get": looking(
             "List known channels in the order of their names",
-            fields({"channels": listed(ref("ChannelInfo"))}),
+            fields({"channels": listed(ref("ChannelInfo")), "more": {"type": "boolean"}}),
             in_query("prefix", {"type": "string"}),
             AFTER,
             LIMIT,
