@@ -16,6 +16,7 @@ from .auth import TOKEN, Gate, Grant, Sketch
 from .credentials import publisher
 from .current import current_push
 from .errors import NotAllowed
+from .subscriber import Subscriber
 from .throttle import check_elsewhere, count_messages, count_publish
 from .tokens import Token
 
@@ -96,18 +97,19 @@ class Ops:
         with self._app.request_context(_environ(sketch)):
             return current_push().gate.may_subscribe(channels)
 
-    def refresh(self, sketch: Sketch, text: str, channels: Sequence[str]) -> tuple[Sketch, Grant]:
+    def refresh(self, sketch: Sketch, text: str, stream: Subscriber) -> tuple[Sketch, Grant]:
         """See ``transports.websocket.Ops``."""
         kept = _as_mapping(sketch)
         with self._app.app_context():
-            token = current_push().tokens.verify(text)
+            push = current_push()
+            token = push.tokens.verify(text)
+            if stream.user not in (None, token.user):  # by a token or by the app's word
+                raise NotAllowed("this is another user's token: open another connection with it")
+            push.start().endings.check(stream.id, token.user)
             if TOKEN not in kept:
-                check_elsewhere(current_push(), token.user, "")
-        before = kept.get(TOKEN)
-        if isinstance(before, Token) and before.user != token.user:
-            raise NotAllowed("this is another user's token: open another connection with it")
+                check_elsewhere(push, token.user, "")
         refreshed = {**kept, TOKEN: token} if kept.keys() - {TOKEN} else token
-        return refreshed, self.may_subscribe(refreshed, channels)
+        return refreshed, self.may_subscribe(refreshed, stream.channels)
 
     def publish(self, sketch: Sketch, body: Mapping[str, object]) -> dict[str, Any]:
         """See ``transports.websocket.Ops``."""

@@ -18,7 +18,7 @@ from ..message import Cursor, Loss, dump
 from ..outlet import Outlet
 from ..parking import ParkedSocket
 from ..problem import as_dict, reason_of
-from ..subscriber import listened
+from ..subscriber import Subscriber, listened
 from . import members
 from . import op as op_fields
 from .lists import send_first
@@ -36,8 +36,9 @@ class Ops(Protocol):
     def may_subscribe(self, sketch: Sketch, channels: Sequence[str]) -> Grant:
         """Return the grant, or raise."""
 
-    def refresh(self, sketch: Sketch, text: str, channels: Sequence[str]) -> tuple[Sketch, Grant]:
-        """Return the sketch with another token, and the grant that it gives, or raise."""
+    def refresh(self, sketch: Sketch, text: str, stream: Subscriber) -> tuple[Sketch, Grant]:
+        """Return the sketch of ``stream`` with another token, and the grant that it gives, or
+        raise."""
 
     def publish(self, sketch: Sketch, body: Mapping[str, object]) -> dict[str, Any]:
         """Publish, and return the answer, or raise."""
@@ -164,7 +165,7 @@ class Conversation(Stream):
     def _refresh(self, op: dict[str, Any], ref: object) -> None:
         text = op_fields.token(op)
         op_fields.only(op)
-        sketch, grant = self._ops.refresh(self._sketch, text, self.channels)
+        sketch, grant = self._ops.refresh(self._sketch, text, self)
         self.renew(sketch, grant)
         unknown, self._unknown = self._unknown, None
         self._reply(ref, '"ok":true')

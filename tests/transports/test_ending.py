@@ -132,6 +132,30 @@ def test_one_who_brought_the_token_in_a_frame_is_found(
     assert (end.status, end.code) == (403, 1008)
 
 
+def test_one_who_brings_the_token_in_a_frame_again_is_refused(
+    server: Server, connect: Connect, elsewhere: Push, user: str
+) -> None:
+    """An id that was nobody's until the token came ends with its user's others; a new one goes."""
+    room, first = f"user:{user}", refresh(token(user=user))
+    client = connect("websocket", server, [room], first=first)
+    elsewhere.disconnect(user=user)
+    until_refused(client)
+
+    def refused() -> Refused | None:
+        try:
+            again = connect("websocket", server, [room], first=first, connection=client.connection)
+        except Refused as error:
+            return error
+        again.close()
+        return None
+
+    end: Refused = until(refused, "each worker has heard of it")
+    assert (end.status, end.code) == (403, 1008) and "ended" in end.detail
+    new = connect("websocket", server, [room], first=first)
+    server.post({"user": user, "data": "back"})
+    assert new.data() == ["back"]
+
+
 @pytest.mark.parametrize("how", STREAMS)
 def test_a_stream_with_an_ended_id_is_refused(
     server: Server, connect: Connect, elsewhere: Push, user: str, how: str

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import pytest
 
 from ..clients import Client, Refused
-from ..server import Server
+from ..jwts import token
+from ..server import API_KEY, Server, until
 from ..wire import Wire
 from .conftest import Connect
 from .test_tokens import until_refused
@@ -114,6 +116,27 @@ def test_a_foreign_page_is_nobody(host: Server) -> None:
         wire = Wire(host.port)
         assert ask(wire, "/push/poll", channel, headers).status == 401
         wire.close()
+
+
+def test_a_sessions_stream_takes_no_other_users_token(host: Server, connect: Connect) -> None:
+    """It goes on as theirs; their own token is taken."""
+    client: Any = connect("websocket", host, ["room:1"], headers=log_in(host, "ann"))
+    for user, ok in (("bob", False), ("ann", True)):
+        reply = client.ask("refresh", token=token("room:*", user=user))
+        assert reply["ok"] is ok
+        assert ok or (reply["error"]["status"] == 403 and "another" in reply["error"]["detail"])
+    assert connected_as(host, client) == "ann"
+
+
+def connected_as(host: Server, client: Client) -> str | None:
+    """Return whose connection an api key sees, once it is listed."""
+
+    def found() -> list[str | None]:
+        listed = host.look("/push/connections?limit=1000", API_KEY)["connections"]
+        return [one["user"] for one in listed if one["id"] == client.connection]
+
+    (user,) = until(found, "it is listed")
+    return str(user)
 
 
 def test_a_stream_ends_when_somebody_else_is_logged_in(
