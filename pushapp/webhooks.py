@@ -47,20 +47,20 @@ class Courier(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Up to where events were taken: all up to ``cursor``, and of message ``n`` after it the first
-    ``part``."""
+    """Up to where events were taken: all up to ``cursor``, and of the message ``begun`` after it
+    the first ``part``."""
 
     cursor: Cursor
-    n: int = 0
+    begun: Cursor | None = None  # it may be of a newer epoch than ``cursor``
     part: int = 0
 
     def __str__(self) -> str:
-        return json.dumps([self.cursor, self.n, self.part])
+        return json.dumps([self.cursor, self.begun, self.part])
 
     @classmethod
     def parse(cls, text: str) -> Place:
-        cursor, n, part = json.loads(text)
-        return cls(Cursor(*cursor), n, part)
+        cursor, begun, part = json.loads(text)
+        return cls(Cursor(*cursor), Cursor(*begun) if begun else None, part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +159,8 @@ class Webhooks:
                 return Batch(_body(taken, place, lost), place, more=True)
             taken.append(text)
             size += len(text)
-            if is_last:
-                place = Place(Cursor(message.epoch, message.n))
-            else:
-                place = replace(place, n=message.n, part=part)
+            at = Cursor(message.epoch, message.n)
+            place = Place(at) if is_last else replace(place, begun=at, part=part)
         if not taken and not lost:
             return None
         if not page.more:
@@ -190,7 +188,7 @@ def _events(
     JSON with its id, and whether it is the message's last."""
     for message in messages:
         found = json.loads(message.data)
-        begin = place.part if message.n == place.n else 0
+        begin = place.part if (message.epoch, message.n) == place.begun else 0
         for part, event in enumerate(found[begin:], begin + 1):
             text = dump({"id": f"{message.id}.{part}", **event})
             yield message, part, text, part == len(found)
@@ -199,7 +197,7 @@ def _events(
 def _body(events: list[str], place: Place, lost: Any) -> bytes:
     """Return the JSON of a batch."""
     missing: list[Loss] = list(lost)
-    cursor = f"{place.cursor}" + (f".{place.part}" if place.part else "")
+    cursor = f"{place.begun}.{place.part}" if place.begun else str(place.cursor)
     body = f'{{"events":[{",".join(events)}],"cursor":"{cursor}"'
     if missing:
         told = [{"after": one.after, "before": one.before, "reason": one.reason} for one in missing]

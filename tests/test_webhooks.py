@@ -35,7 +35,7 @@ class Courier:
     """Hands over, or does not: ``troubles`` are said first."""
 
     def __init__(self) -> None:
-        self.troubles: list[str] = []
+        self.troubles: list[str | None] = []
         self.tried: SimpleQueue[Json] = SimpleQueue()
         self.taken: SimpleQueue[Json] = SimpleQueue()
         self.gate = threading.Event()
@@ -236,6 +236,33 @@ def test_what_is_no_longer_kept_is_named(
     assert [event["x"] for event in batch["events"]] == [9]
     (lost,) = batch["lost"]
     assert lost["reason"] == "expired" and lost["after"] and lost["before"]
+
+
+def test_a_log_that_begins_anew_is_told_from_its_first_event(
+    open_log: Callable[..., Broker], begin: Callable[..., Webhooks], tmp_path: Path
+) -> None:
+    """Also where the message of that number was half taken in the epoch before; an end of a batch
+    within a message names that message."""
+    broker, courier = open_log(), Courier()
+    courier.troubles = [None, *["no"] * 1000]
+    happen(broker, *range(150), of=150)
+    begin(courier)
+    half = courier.tried.get(timeout=TIMEOUT)
+    assert half["cursor"] == half["events"][-1]["id"]
+    courier.tried.get(timeout=TIMEOUT)
+    for file in tmp_path.glob("push.db*"):
+        if file.is_file():
+            file.unlink()
+    happen(broker, *range(200, 450), of=250)
+    courier.troubles.clear()
+    found: list[Json] = []
+    while len(found) < 250:
+        batch = courier.taken.get(timeout=TIMEOUT)
+        found += [event for event in batch["events"] if event["x"] >= 200]
+    assert [event["x"] for event in found] == list(range(200, 450))
+    assert batch["lost"][0]["reason"] == "epoch"
+    ids = [event["id"].split(".") for event in (half["events"][0], found[0])]
+    assert ids[0][1:] == ids[1][1:] and ids[0] != ids[1]  # a message of the same number
 
 
 @pytest.mark.parametrize(
