@@ -113,4 +113,4 @@ class Endings:
                     subscriber.fail(ConnectionEnded())
             if n % _TURN == 0:
                 time.sleep(0)
-        self._presence.dismiss(self._is_over)
+        self._presence.dismiss(lambda one: self._is_over(one.entry.id, one.entry.user))

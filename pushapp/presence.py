@@ -22,9 +22,11 @@ from typing import Protocol
 from .broker.roster import Entry, Roster
 from .errors import LogUnavailable
 from .headcount import Headcount
+from .tokens import Token
 
 PERIOD = 1.0  # seconds between two looks at what has changed
 _POLLERS = 100_000  # that a worker lists; 40 MB
+_TURN = 1000  # pollers that are looked at between two turns of the others
 RENEWALS = 3  # of the lease within its time: two may fail
 
 log = logging.getLogger(__name__)
@@ -44,10 +46,11 @@ class Stream(Protocol):
 class Poller:
     """A client that comes again and again."""
 
-    __slots__ = ("entry", "until")
+    __slots__ = ("entry", "token", "until")
 
-    def __init__(self, entry: Entry) -> None:
+    def __init__(self, entry: Entry, token: Token | None) -> None:
         self.entry = entry
+        self.token = token  # by which it came last
         self.until = 0.0  # monotonic seconds, the grace time included
 
 
@@ -121,8 +124,9 @@ class Presence:
             if not others:
                 self._doubles.pop(id, None)
 
-    def polled(self, entry: Entry, seconds: float) -> None:
-        """A poller has come again under its id; in ``seconds`` it is due to come once more."""
+    def polled(self, entry: Entry, seconds: float, token: Token | None = None) -> None:
+        """A poller has come again under its id, by ``token`` if it has one; in ``seconds`` it is
+        due to come once more."""
         with self._lock:
             if entry.id in self._streams:
                 return
@@ -130,12 +134,13 @@ class Presence:
             if poller is None:
                 if len(self._pollers) >= _POLLERS:
                     return  # they are served, and not listed
-                poller = self._pollers[entry.id] = Poller(entry)
+                poller = self._pollers[entry.id] = Poller(entry, token)
                 self._ended.pop(entry.id, None)
                 self._changed.add(entry.id)
             elif not _same(poller.entry, entry):
                 poller.entry = entry
                 self._changed.add(entry.id)
+            poller.token = token
             poller.until = self._clock() + seconds + self.grace
 
     def seen(self, id: str, seconds: float) -> bool:
@@ -147,13 +152,18 @@ class Presence:
         poller.until = self._clock() + seconds + self.grace
         return True
 
-    def dismiss(self, is_over: Callable[[str, str | None], bool]) -> None:
-        """Let those pollers go at once of whose id and user this is true."""
+    def dismiss(self, is_over: Callable[[Poller], bool]) -> None:
+        """Let those pollers go at once of whom this is true."""
         with self._lock:
-            for id, poller in list(self._pollers.items()):
-                if is_over(id, poller.entry.user):
-                    del self._pollers[id]
-                    self._changed.add(id)
+            pollers = list(self._pollers.items())
+        for n, (id, poller) in enumerate(pollers, 1):
+            if is_over(poller):
+                with self._lock:
+                    if self._pollers.get(id) is poller:
+                        del self._pollers[id]
+                        self._changed.add(id)
+            if n % _TURN == 0:
+                time.sleep(0)
 
     # -- the loop ------------------------------------------------------------------------------
 

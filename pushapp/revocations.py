@@ -18,6 +18,7 @@ from .broker.interface import Leases
 from .errors import InvalidInput, NotAuthenticated
 from .hub import Hub, Subscriber
 from .orders import Orders
+from .presence import Poller, Presence
 from .tokens import LEEWAY, Tokens, is_user
 
 KEPT = 366 * 86400.0  # seconds
@@ -32,8 +33,11 @@ class Revocations:
 
     name = "revoked"  # of the orders, and of the leases
 
-    def __init__(self, leases: Leases, hub: Hub, tokens: Tokens, orders: Orders) -> None:
+    def __init__(
+        self, leases: Leases, hub: Hub, tokens: Tokens, orders: Orders, presence: Presence
+    ) -> None:
         self._leases, self._hub, self._tokens, self._orders = leases, hub, tokens, orders
+        self._presence = presence
 
     def revoke(self, user: str | None, before: float) -> None:
         """See ``tokens.Tokens.revoke``.
@@ -96,6 +100,17 @@ class Revocations:
             self._ask_again(asked)
         else:  # all of them at once would come back at once
             spawn(self._ask_again, asked, spread(len(asked)) / len(asked))
+        self._presence.dismiss(self._comes_no_more)
+
+    def _comes_no_more(self, poller: Poller) -> bool:
+        """Tell whether the next request of ``poller`` would be refused."""
+        if poller.token is None:
+            return False
+        try:
+            self._tokens.left(poller.token)
+        except NotAuthenticated:
+            return True
+        return False
 
     def _ask_again(self, subscribers: Sequence[Subscriber], pause: float = 0.0) -> None:
         for subscriber in subscribers:

@@ -55,7 +55,9 @@ class Running:
             moved=self.hub.moved,
         )
         self.orders = Orders(self.broker, self.hub.stirred)
-        self.revocations = Revocations(self.broker.leases, self.hub, push.tokens, self.orders)
+        self.revocations = Revocations(
+            self.broker.leases, self.hub, push.tokens, self.orders, self.presence
+        )
         self.endings = Endings(self.hub, push.ids, self.orders, self.presence)
         self.orders.begin(self.revocations, self.endings)
         self.departures = Departures(push.tally)

@@ -17,7 +17,7 @@ from werkzeug.exceptions import HTTPException
 
 from . import upgrade
 from .again import may_come_again
-from .auth import Grant
+from .auth import Grant, current_token
 from .body import end_connection, read_body, refuse_body
 from .broker.roster import Entry
 from .credentials import identify
@@ -102,7 +102,7 @@ def _came_again(
     if connection == wanted.connection:
         about = grant.user, grant.member, transport, time.time(), wanted.channels
         entry = Entry(connection, *about, wanted.presence, grant.observer)
-        push.presence.polled(entry, seconds)
+        push.presence.polled(entry, seconds, current_token())
 
 
 def _answered(push: Push, reply: Answer, wanted: Asked) -> Response:

@@ -208,7 +208,8 @@ def test_very_many_are_not_asked_at_once(monkeypatch: pytest.MonkeyPatch, many: 
     clients = [SimpleNamespace(user="42", ask_again=lambda n=n: ask(n)) for n in range(5)]
     hub: Any = SimpleNamespace(subscribers=lambda: clients, lock=threading.RLock())
     nothing: Any = None
-    Revocations(nothing, hub, Tokens(Settings()), nothing).act({None})
+    presence: Any = SimpleNamespace(dismiss=lambda _: None)
+    Revocations(nothing, hub, Tokens(Settings()), nothing, presence).act({None})
     assert asked.qsize() == (0 if many else 5)
     go.set()
     assert sorted(asked.get(timeout=TIMEOUT) for _ in range(5)) == [0, 1, 2, 3, 4]

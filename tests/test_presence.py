@@ -125,7 +125,7 @@ def test_one_that_is_sent_away_is_gone_at_once(presence: Presence, roster: Roste
     presence.polled(entry("p2", user="43"), 3.0)
     presence.bring()
     presence.left(stream, for_good=True)
-    presence.dismiss(lambda id, user: user == "42")
+    presence.dismiss(lambda poller: poller.entry.user == "42")
     assert brought(presence, roster) == [([], ["p1", "s1"])]
 
 

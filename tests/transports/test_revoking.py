@@ -48,6 +48,30 @@ def test_a_revoked_token_ends_while_its_client_waits(
     assert other.data() == ["after"]
 
 
+def test_who_comes_by_a_revoked_token_is_there_no_longer(
+    subscribe: Connect, server: Server, elsewhere: Push, transport: str, user: str
+) -> None:
+    """At once, pollers too, and not after the grace time of 15 s; who comes by another one is."""
+    room = f"room:{user}"
+    one, other = issued(user, room, at=time.time() - 1), issued(user, room)
+    clients = [subscribe([room], headers=bearer(text)) for text in (one, other)]
+    server.publish(room, "there")
+    assert [client.data() for client in clients] == [["there"]] * 2
+
+    def listed() -> set[str]:
+        if transport in ("poll", "longpoll"):
+            clients[1]._read()
+        found = server.look(f"/push/users/{user}")["connections"]
+        return {connection["id"] for connection in found}
+
+    until(lambda: len(listed()) == 2, "both are listed")
+    elsewhere.revoke(token=one)
+    until(lambda: listed() == {clients[1].connection}, "who comes no more is gone")
+    elsewhere.revoke(user)
+    until_refused(clients[1])
+    until(lambda: not server.look(f"/push/users/{user}")["online"], "and so is the other")
+
+
 def test_a_revoked_token_opens_nothing_on_any_worker(
     server: Server, connect: Connect, elsewhere: Push, user: str
 ) -> None:
