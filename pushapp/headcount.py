@@ -49,6 +49,17 @@ class Headcount:
         self._unsaid.update(numbers)
         self._said.update(dict.fromkeys(numbers, _UNKNOWN))
 
+    @property
+    def past(self) -> int:
+        """How many numbers wait to be brought of channels for which nobody waits any more."""
+        return sum(not count for count in self._unsaid.values())
+
+    def forget(self) -> None:
+        """Say all numbers anew: what was said will not be asked about."""
+        now = {**self._said, **self._unsaid}
+        self._unsaid = {channel: count for channel, count in now.items() if count > 0}
+        self._said = {}
+
     def end(self) -> None:
         """Nobody waits here any more."""
         self._moved = lambda: dict.fromkeys([*self._said, *self._unsaid], 0)

@@ -26,6 +26,7 @@ from .tokens import Token
 
 PERIOD = 1.0  # seconds between two looks at what has changed
 _POLLERS = 100_000  # that a worker lists; 40 MB
+_UNTOLD = 10_000  # that have gone, and could not be reported; 2 MB
 _TURN = 1000  # pollers that are looked at between two turns of the others
 RENEWALS = 3  # of the lease within its time: two may fail
 
@@ -209,9 +210,21 @@ class Presence:
             with self._lock:
                 self._changed |= changed  # some of it may be there: it may be brought again
             self._headcount.lost(waiting)
+            self._forget_who_is_gone()
             raise
         self._headcount.brought(waiting)
         self._renewed = now
+
+    def _forget_who_is_gone(self) -> None:
+        """Where very much could not be brought, be another worker: what the one before has said
+        ends with its lease, and this one says only what is."""
+        with self._lock:
+            here = len(self._streams) + len(self._pollers) + len(self._ended)
+            if max(len(self._changed) - here, self._headcount.past) <= _UNTOLD:
+                return
+            self._worker, self._renewed = secrets.token_hex(8), 0.0
+            self._changed = set()
+        self._headcount.forget()
 
     def _sync(self, came: Sequence[Entry], gone: Sequence[str], waiting: Mapping[str, int]) -> bool:
         return self.roster.sync(

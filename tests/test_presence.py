@@ -37,6 +37,7 @@ class Roster:
         self.told: list[tuple[list[str], list[str]]] = []  # ids that came, and went
         self.last: dict[str, Entry] = {}
         self.waiting: list[dict[str, int]] = []
+        self.worker: str | None = None  # that it has heard of
         self.is_away = self.forgets = False
 
     def sync(
@@ -50,6 +51,8 @@ class Roster:
         assert options == {"ttl": GRACE, "record": False}
         if self.is_away:
             raise LogUnavailable("away")
+        self.forgets = self.forgets or self.worker not in (None, worker)
+        self.worker = worker
         self.told.append((sorted(e.id for e in came), sorted(gone)))
         self.waiting.append(dict(waiting))
         self.last |= {e.id: e for e in came}
@@ -239,6 +242,33 @@ def test_what_could_not_be_brought_is_brought_later(
     assert brought(presence, roster) == [(["s2"], ["s1"])]
 
 
+def test_there_is_an_end_to_what_waits_to_be_brought(
+    presence: Presence, roster: Roster, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log that takes nothing for long, and clients that come and go: they are forgotten, with
+    the name under which they were brought, and those that are here are brought anew."""
+    monkeypatch.setattr("pushapp.presence._UNTOLD", 3)
+    presence.came(Stream("here"))
+    presence.bring()
+    before = roster.worker
+    roster.is_away = True
+    for n in range(20):
+        stream = Stream(f"s{n}")
+        presence.came(stream)
+        with pytest.raises(LogUnavailable):
+            presence.bring()
+        presence.left(stream, for_good=True)
+        assert len(presence._changed) <= 5
+    with pytest.raises(LogUnavailable):
+        presence.bring()
+    roster.is_away = False
+    roster.told.clear()
+    presence.bring()
+    assert roster.worker != before
+    assert roster.told[-1][0] == ["here"]
+    assert len({id for _, gone in roster.told for id in gone}) <= 5
+
+
 def test_where_the_log_does_not_know_the_worker_all_is_brought(
     presence: Presence, roster: Roster
 ) -> None:
@@ -344,6 +374,26 @@ def test_where_the_worker_is_not_known_all_numbers_are_brought(
     counted(a=1, b=1)
     roster.forgets = True
     assert counted(b=2) == [{"b": 2}, {"a": 1, "b": 2}]
+    assert counted() == []
+
+
+def test_there_is_an_end_to_the_numbers_that_wait(
+    counted: Counted, roster: Roster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of channels that come and go while the log takes nothing; what is, is brought anew."""
+    monkeypatch.setattr("pushapp.presence._UNTOLD", 3)
+    counted(a=1, b=2, c=3)
+    before = roster.worker
+    roster.is_away = True
+    for n in range(20):
+        for moved in ({f"x{n}": 1, "b": 5}, {f"x{n}": 0, "c": 0}):
+            with pytest.raises(LogUnavailable):
+                counted(**moved)
+    roster.is_away = False
+    told = counted()
+    assert roster.worker != before and told[-1] == told[0]
+    assert {name: count for name, count in told[-1].items() if count} == {"a": 1, "b": 5}
+    assert len(told[-1]) <= 6
     assert counted() == []
 
 
