@@ -35,6 +35,7 @@ from .board import Board, Slot
 from .current import current_push
 from .problem import secure
 from .tally import METRICS, Labels
+from .throttle import count_request
 
 if TYPE_CHECKING:
     from .extension import Push
@@ -58,7 +59,12 @@ class Reading(NamedTuple):
 
 def register(app: Flask) -> None:
     """Put the route at the root of the standalone app; anyone may ask: it names nobody."""
-    app.add_url_rule("/metrics", "metrics", lambda: secure(_answer()))
+    app.add_url_rule("/metrics", "metrics", _open_view)
+
+
+def _open_view() -> Response:
+    count_request()  # it takes far longer than to refuse it
+    return secure(_answer())
 
 
 def view() -> Response:

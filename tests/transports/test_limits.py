@@ -221,9 +221,10 @@ def test_a_flood_of_connects_is_answered_before_anything_else(
     connect(transport, server, [channel], headers=at("198.20.3.1"))
 
 
-def test_a_flood_of_requests_is_refused(server: Server, channel: str, address: str) -> None:
-    """Polls too; one with an api key is a server's, and goes free."""
-    target = f"/push/poll?channels={channel}"
+@pytest.mark.parametrize("target", ["/push/poll?channels=public:a", "/metrics"])
+def test_a_flood_of_requests_is_refused(server: Server, address: str, target: str) -> None:
+    """Polls too; one with an api key is a server's, and goes free, and so does who asks whether
+    all is well."""
 
     def status() -> int:
         return server.ask("GET", target, at(address)).status
@@ -232,6 +233,8 @@ def test_a_flood_of_requests_is_refused(server: Server, channel: str, address: s
     assert server.ask("GET", target, at("198.20.4.1")).status == 200
     for _ in range(3):
         assert server.ask("GET", target, at(address, **bearer_of_a_key())).status == 200
+    for _ in range(PLENTY // 4):
+        assert server.ask("GET", "/healthz", at(address)).status == 200
 
 
 def bearer_of_a_key() -> dict[str, str]:
