@@ -7,7 +7,7 @@ PATCHED := tests/brokers tests/test_hub.py
 # Most of a test is waiting for another process: so many at once keep two cores busy
 AT_ONCE ?= 4
 
-.PHONY: run test check bench bench-logs chaos docs networks clean help
+.PHONY: run test check bench bench-logs conformance chaos docs networks clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/'
@@ -36,6 +36,9 @@ bench: $(STAMP) $(BENCH_STAMP) ## memory, CPU and delays beside other servers: d
 bench-logs: $(STAMP) $(BENCH_STAMP) ## SQLite beside Valkey: docs/benchmarks-logs.md anew (6 minutes)
 	@scripts/bench-peers
 	$(VENV)/bin/python bench/bench.py --only logs --docs docs/benchmarks-logs.md $(BENCH)
+
+conformance: $(STAMP) ## all Autobahn cases against our WebSocket, with a table (10 minutes; CONFORMANCE="--groups 1,9")
+	$(VENV)/bin/python -m tests.conformance $(CONFORMANCE)
 
 chaos: $(STAMP) ## the ledger: 200 clients, 20,000 messages, everything breaks; CHAOS="--broker redis --seed 7"
 	$(VENV)/bin/python -m tests.chaos $(CHAOS)

@@ -39,7 +39,12 @@ class Agreed(NamedTuple):
     """What a handshake has agreed on."""
 
     answer: bytes  # the value of Sec-WebSocket-Extensions
-    compresses: bool  # else the client's window is smaller than ours: it sends compressed alone
+    window: int  # bits of what the client can inflate
+
+    @property
+    def compresses(self) -> bool:
+        """Whether what we compress for all is for it, too; else it alone may send compressed."""
+        return self.window >= WINDOW
 
 
 def negotiate(offers: str) -> Agreed | None:
@@ -83,7 +88,7 @@ def _agree(parameters: _Parameters) -> Agreed:
     bits = parameters.get("server_max_window_bits")
     if bits is not None:
         answer += f"; server_max_window_bits={bits}"
-    return Agreed(answer.encode(), bits is None or int(bits) >= WINDOW)
+    return Agreed(answer.encode(), zlib.MAX_WBITS if bits is None else int(bits))
 
 
 def text_frames(pairs: Sequence[tuple[Message, bytes]]) -> bytes:
@@ -107,9 +112,9 @@ def text(payload: bytes) -> bytes:
     return frames.packed_text(packed) if len(packed) < len(payload) else frames.text(payload)
 
 
-def deflate(payload: bytes) -> bytes:
-    """Return ``payload`` compressed, for any window of 2 to the ``WINDOW`` bytes or more."""
-    packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, -WINDOW, _MEMORY)
+def deflate(payload: bytes, window: int = WINDOW) -> bytes:
+    """Return ``payload`` compressed, for a window of 2 to the ``window`` bytes or more."""
+    packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, -window, _MEMORY)
     return (packer.compress(payload) + packer.flush(zlib.Z_SYNC_FLUSH))[: -len(_TAIL)]
 
 
