@@ -106,6 +106,10 @@ class Again:
         """Whether its connection has an id that it repeats."""
         return self._id is not None
 
+    def id(self) -> str:
+        """Return its connection's id: a new one for each request that does not repeat its own."""
+        return self._id or self._push.ids.new(self._user)
+
     def asks(self, cursor: str | None, header: str) -> Asked:
         """Return what is asked for with another cursor, and ``header`` as If-None-Match.
 
@@ -194,7 +198,7 @@ class Again:
 
     def answer(self, page: Page) -> poll.Answer:
         """Return the answer that hands ``page`` over."""
-        reply = poll.answer(page, self._id or self._push.connection_id(None, self._user))
+        reply = poll.answer(page, self.id())
         self.came(reply.interval)
         return reply
 
@@ -212,8 +216,7 @@ class Again:
     def waiting(self, asked: Asked) -> LongPoll:
         """Return the subscriber that is to wait."""
         lot, who = self._running.lot, self._running.presence
-        own = self._id or self._push.connection_id(None, self._user)
-        waiting = LongPoll(self._hub, lot, who, asked, own, parks=True)
+        waiting = LongPoll(self._hub, lot, who, asked, self.id(), parks=True)
         waiting.user, waiting.address = self._user, self._address
         waiting.way = self._push.tally.lane
         return waiting

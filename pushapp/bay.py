@@ -217,13 +217,14 @@ class Bay:
             again.came(interval(page))
             self._send(data)
         else:
-            data = self._rendered(known, asked, again.answer(page), ends=ends)
+            reply = again.answer(page)
+            data = self._rendered(known, asked, reply, ends=ends)
             if data is None:
                 self._give_back(head)
                 return
             self._send(data, ends=ends)
             if not ends:
-                known.answered(page, asked, data)
+                known.answered(page, asked, data, reply.connection)
         again.count(page)
 
     def _rendered(self, known: Known, asked: Asked, reply: Answer, *, ends: bool) -> bytes | None:

@@ -150,8 +150,9 @@ class Push(Calls):
             AtCapacity: none may.
             TooManyRequests: they have as many as they may.
         """
-        self.hub.seats.check(user, address)
-        if len(self.hub) >= self.settings.max_connections:
+        hub = self.hub
+        hub.seats.check(user, address)
+        if len(hub) >= self.settings.max_connections:
             raise AtCapacity("this worker holds as many connections as it may", retry_after=5)
 
     def connection_id(self, given: str | None, user: str | None) -> str:

@@ -162,8 +162,11 @@ class Hub:
             TooManyRequests: as ``join``.
         """
         recents = self.window.look(listens := subscriber.listens)
-        if recents is None or any(recent.since > cursor.n for recent in recents):
+        if recents is None:
             return False
+        for recent in recents:
+            if recent.since > cursor.n:
+                return False
         if not self.go_live(subscriber, cursor):
             return False
         self.seats.take(subscriber)

@@ -40,11 +40,12 @@ class Known:
         self._parts = parts  # of its head
         self._values: tuple[str | None, str] | None = None  # that were asked with last
         self._asked = again.asked
-        self._quiet: tuple[object, ...] = ()  # what the last empty answer depended on, and it
+        #: What the last empty answer depended on, and it: before and behind an id that is new.
+        self._quiet: tuple[object, bytes, bytes | None] | None = None
 
     def learn(self, again: Again, status: int, head: Head) -> None:
         """Know what the app has allowed and answered now."""
-        self.again, self._values, self._quiet = again, None, ()
+        self.again, self._values, self._quiet = again, None, None
         self.heads[status] = head
 
     def asked(self, cursor: str | None, match: str) -> Asked:
@@ -72,15 +73,25 @@ class Known:
         return head[start:end].decode() if is_cursor(head, start, end) else None
 
     def quiet(self, page: Page, asked: Asked) -> bytes | None:
-        """Return the last answer where it was this one, because there is nothing new."""
-        last = self._quiet
-        same = last and last[:3] == (asked, page.cursor, _dated(page)) and not page.messages
-        return last[3] if same else None  # type: ignore[return-value]
+        """Return the last answer where it was this one, because there is nothing new; with an id
+        of its own, where each gets a new one."""
+        if self._quiet is None or page.messages:
+            return None
+        was, before, behind = self._quiet
+        if was != (asked, page.cursor, _dated(page)):
+            return None
+        return before if behind is None else before + self.again.id().encode() + behind
 
-    def answered(self, page: Page, asked: Asked, data: bytes) -> None:
-        """Remember an answer for ``quiet``, where it holds no new id."""
-        if self.again.keeps_id and not page.messages and not page.lost:
-            self._quiet = asked, page.cursor, _dated(page), data
+    def answered(self, page: Page, asked: Asked, data: bytes, connection: str) -> None:
+        """Remember the answer to ``connection`` for ``quiet``."""
+        if page.messages or page.lost:
+            return
+        was = asked, page.cursor, _dated(page)
+        before, shown, behind = data.partition(connection.encode())
+        if self.again.keeps_id or not shown:
+            self._quiet = was, data, None
+        else:
+            self._quiet = was, before, behind
 
 
 def _dated(page: Page) -> tuple[bytes, int]:

@@ -77,10 +77,10 @@ class Idle:
         return b""
 
 
-_Fields = tuple[bytes, tuple[bytes, ...], tuple[Mark, ...]]
+_Fields = tuple[bytes, tuple[bytes, ...], tuple[Mark, ...], bool, bool]
 
-_heads: dict[_Fields, _Fields] = {}
-_HEADS = 256  # distinct heads remembered; most waiting clients share one
+_heads: dict[_Fields, Head] = {}
+_HEADS = 256  # distinct heads remembered; most waiting clients share one, and so their answers
 
 
 def head_of(response: Any) -> Head:
@@ -99,12 +99,16 @@ def head_of(response: Any) -> Head:
             parts.append("")
     http11 = response.req.version > (1, 0)
     first = f"HTTP/1.{int(http11)} {response.status}\r\nServer: {response.version}\r\n"
-    made = first.encode("latin-1"), tuple(part.encode("latin-1") for part in parts), tuple(marks)
-    if len(_heads) >= _HEADS:
-        _heads.clear()
     # HTTP/1.0 with keep-alive: its clients rely on the end of the connection often enough
     keep = http11 and not response.should_close()
-    return Head(*_heads.setdefault(made, made), http11=http11, keep=keep)
+    fields = tuple(part.encode("latin-1") for part in parts)
+    made = first.encode("latin-1"), fields, tuple(marks), http11, keep
+    if len(_heads) >= _HEADS:
+        _heads.clear()
+    head = _heads.get(made)
+    if head is None:
+        head = _heads[made] = Head(*made[:3], http11=http11, keep=keep)
+    return head
 
 
 def is_unseen(worker: Any) -> bool:

@@ -18,6 +18,7 @@ from ..outlet import Lot
 from ..parking import ParkedSocket
 from ..presence import Presence
 from ..problem import problem, reason_of
+from . import alike
 from .params import Asked
 from .poll import (
     HEADERS,
@@ -26,7 +27,6 @@ from .poll import (
     answer,
     etag,
     is_empty,
-    json_array,
     settle,
     unchanged,
 )
@@ -115,9 +115,20 @@ class LongPoll(Subscriber):
     # -- what the hub calls --------------------------------------------------------------------
 
     def deliver(self, bundle: Bundle) -> None:
-        cursor = Cursor(bundle.messages[-1].epoch, bundle.last)
-        body, count = bundle.encoded(json_array), len(bundle.messages)
-        reply = Answer(self.id, cursor, body, count, interval=1.0)
+        parked, head, connection = self._socket, self._head, self._connection
+        if parked is None or head is None or connection is None or self.presence:
+            self._answer_alone(bundle)
+        elif self.hub.draining or not (head.keep and connection.keeps):
+            self._answer_alone(bundle)
+        else:  # as all others of this kind, and without an ``Answer`` of its own
+            before, behind = alike.around_id(bundle, head, len(self.id))
+            self.hub.tally.answered(self.transport, len(bundle.messages), (), self.way)
+            self.hub.leave(self)
+            self._socket = self._connection = None
+            connection.go_on(parked, before + self.id.encode() + behind, self._early)
+
+    def _answer_alone(self, bundle: Bundle) -> None:
+        reply = alike.answer(bundle, self.id)
         if self.presence:
             add_presence(reply, bundle.messages)
         self._finish(reply)

@@ -162,8 +162,13 @@ def unchanged(reply: Answer, asked: Asked) -> bool:
 def etag(reply: Answer, asked: Asked, not_modified: bool) -> str:
     """Return the ETag: the cursor; with a 304 the one that the client has."""
     if not_modified and asked.conditional and asked.cursor is not None:
-        return f'"{asked.cursor}"'
-    return f'"{reply.cursor}"'
+        return etag_of(asked.cursor)
+    return etag_of(reply.cursor)
+
+
+def etag_of(cursor: Cursor) -> str:
+    """Return the ETag of an answer that leads up to ``cursor``."""
+    return f'"{cursor}"'
 
 
 def response(reply: Answer, asked: Asked) -> Response:

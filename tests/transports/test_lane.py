@@ -10,6 +10,7 @@ import json
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from urllib.parse import urlencode
 
 import jwt
@@ -23,7 +24,7 @@ from ..server import API_KEY, ORIGIN, READ_KEY, SECRET, Server, until
 from ..wire import Wire, request
 from .conftest import settings_of
 from .lane import answered_there, connected, plain, raw_reply, warm
-from .waiting import BOTH, now
+from .waiting import BOTH, now, wait_for_subscribers
 
 
 @pytest.fixture(scope="session")
@@ -140,6 +141,54 @@ def test_one_without_a_cursor_is_told_where_now_is(single: Server, channel: str,
             assert replies[-1]["cursor"] == published and replies[-1]["messages"] == []
         assert answered_there(single) == before + 3
     assert len({reply["connection"] for reply in replies}) == 3
+
+
+def test_one_that_repeats_no_id_gets_a_new_one_each_time(single: Server, channel: str) -> None:
+    """In an answer that is the same but for that, where there is nothing new."""
+    asked = head("/push/poll", channel, cursor=now(single, channel))
+    with connected(single) as wire, connected(single) as other:
+        warm(wire, asked)
+        before = answered_there(single)
+        replies = []
+        for _ in range(4):
+            wire.send(asked)
+            replies.append(raw_reply(wire))
+        assert answered_there(single) == before + 4
+        other.send(asked)
+        assert {plain(reply, ids=True) for reply in replies} == {plain(raw_reply(other), ids=True)}
+    ids = {json.loads(reply.partition(b"\r\n\r\n")[2])["connection"] for reply in replies}
+    assert len(ids) == 4
+    for own in ids:  # each is one that counts
+        reply = single.ask("GET", f"/push/poll?channels={channel}&connection={own}")
+        assert reply.json["connection"] == own
+
+
+def test_all_who_wait_are_told_what_the_app_tells(single: Server, channel: str) -> None:
+    """With and without ids of their own; the app's own words, asked for when it has come."""
+    cursor = now(single, channel)
+    own = [{"connection": new_id(single, channel)} for _ in range(3)] + [{}, {}]
+    first = single.publish(channel, "first")
+    with ExitStack() as stack:
+        wires = [stack.enter_context(connected(single)) for _ in own]
+        for wire, params in zip(wires, own, strict=True):
+            warm(wire, head("/push/longpoll", channel, cursor=cursor, timeout=55, **params), 2)
+        asked = [
+            head("/push/longpoll", channel, cursor=first, timeout=55, **params) for params in own
+        ]
+        before = answered_there(single)
+        for wire, request in zip(wires, asked, strict=True):
+            wire.send(request)
+        wait_for_subscribers(single, channel, len(own))
+        single.publish(channel, {"second": "é"})
+        told = [raw_reply(wire) for wire in wires]
+        assert answered_there(single) == before + len(own)
+        for reply, request in zip(told, asked, strict=True):
+            app = stack.enter_context(connected(single))
+            app.send(request)
+            assert plain(reply, ids=True) == plain(raw_reply(app), ids=True)
+    assert len(set(told)) == len(own)
+    for reply, params in zip(told, own, strict=True):
+        assert params.get("connection", "").encode() in reply
 
 
 def test_a_connection_serves_many_long_polls_in_the_lane(single: Server, channel: str) -> None:
