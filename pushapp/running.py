@@ -14,6 +14,7 @@ from .again import Glance
 from .broker import open_broker
 from .courier import HttpCourier
 from .departures import Departures
+from .desk import Desk
 from .endings import Endings
 from .hub import Hub
 from .metered import MeteredCourier, MeteredLog
@@ -47,6 +48,7 @@ class Running:
             self.broker.close()
             raise
         self.lot = Lot(self.hub.wheel, settings.buffer, settings.buffer_total, settings.heartbeat)
+        self.desk = Desk(self.broker.log)
         self.glance = Glance(self.hub.window)
         self.presence = Presence(
             self.broker.roster,
