@@ -35,6 +35,8 @@ LAYERS = [
         "subscribe",
         "api",
         "pages",
+        "lab",
+        "mirror",
         "people",
         "power",
         "metrics",
