@@ -313,3 +313,30 @@ def test_one_that_became_a_replica_acknowledges_nothing(server: Valkey, tmp_path
             assert publish(broker, A)
     finally:
         other.stop()
+
+
+# -- of another version ----------------------------------------------------------------------------
+
+
+def test_a_log_of_another_format_is_left_alone(server: Valkey) -> None:
+    """It is named, and nothing is written; who has it open goes on, until connections break."""
+    with opened(server) as older, opened(server) as later:
+        publish(older, A)
+        assert len(ids(older.log.history(A, 10)[0])) == 1
+        server.ask("HSET", "{push}:meta", "format", "99")
+        with pytest.raises(LogUnavailable, match="the log has format 99; this version reads 1"):
+            publish(later, A)
+        publish(older, A)
+        assert len(ids(older.log.history(A, 10)[0])) == 2
+        server.cut("normal")
+        with pytest.raises(LogUnavailable, match="format 99"):
+            publish(older, A)
+
+
+def test_a_log_from_before_formats_is_the_first(server: Valkey) -> None:
+    """It is opened, and nothing is lost."""
+    with opened(server) as broker:
+        given = publish(broker, A)
+    server.ask("HDEL", "{push}:meta", "format")
+    with opened(server) as broker:
+        assert ids(broker.log.history(A, 10)[0]) == given

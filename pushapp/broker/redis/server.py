@@ -32,6 +32,7 @@ from .scripts import ADOPT, ALL, Script
 PATIENCE = 5.0  # seconds that an answer is waited for
 _CONNECT = 2.0  # seconds
 JUMP = 1_000_000_000  # ids; more than a failover can have taken with it
+FORMAT = 1  # of the keys: lua/common.lua has them; another one is left alone
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ class Server:
 
     def adopt(self, connection: Any) -> None:
         """Have the log checked against what this process has seen; see adopt.lua."""
-        connection.send_command(*self.command(ADOPT, (random_name(10), JUMP)))
+        connection.send_command(*self.command(ADOPT, (random_name(10), JUMP, FORMAT)))
         epoch, n, *_ = connection.read_response()
         self.saw(epoch, int(n))
 

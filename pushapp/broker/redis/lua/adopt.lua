@@ -8,8 +8,14 @@
 -- * What the caller has seen is above the head, or in a gap, or in an epoch that this log has never
 --   heard of: ids are known to be gone. A new epoch.
 --
--- ARGV[5]  name of a new epoch;  ARGV[6]  how far to jump
+-- * Its keys are of another format than the caller's: nothing is written.
+--
+-- ARGV[5]  name of a new epoch;  ARGV[6]  how far to jump;  ARGV[7]  the caller's format
 -- Returns  epoch, head
+local format = redis.call('HGET', meta, 'format') or '1' -- the first one did not say
+if redis.call('EXISTS', meta) == 1 and format ~= ARGV[7] then
+  return redis.error_reply('the log has format ' .. format .. '; this version reads ' .. ARGV[7])
+end
 local function named(section, name)
   return string.match(redis.call('INFO', section), name .. ':(%w+)') or ''
 end
@@ -32,7 +38,8 @@ if not epoch then
     end
   end
   make_sure()
-  redis.call('HSET', meta, 'epoch', epoch, 'head', str(head), 'floor', str(head), 'server', server)
+  redis.call('HSET', meta, 'epoch', epoch, 'head', str(head), 'floor', str(head), 'server', server,
+    'format', ARGV[7])
   redis.call('DEL', base .. 'gaps', base .. 'control')
   if ARGV[2] ~= '' then redis.call('SADD', base .. 'ended', ARGV[2]) end
   return {epoch, str(head)}

@@ -5,7 +5,7 @@
 -- ARGV[4]  what the names of the wake-up channels begin with
 -- ARGV[5]... the script's own
 --
--- PREFIX:meta      hash: epoch, head, floor, server (see adopt), place, orders, brought
+-- PREFIX:meta      hash: epoch, head, floor, server and format (see adopt), place, orders, brought
 -- PREFIX:ended     set: epochs before this one
 -- PREFIX:gaps      zset: "lo hi" by lo: ids in between may have been given out and lost
 -- PREFIX:names     zset by 0: all channels of clients;  PREFIX:inner  zset by 0: internal ones
