@@ -389,3 +389,27 @@ def test_polls_as_the_server_advises_or_sooner_where_the_page_wants_it(
     tab.listen("sooner", [channel], transport="poll", interval=200)
     tab.wait("sooner", "push.stats.empty === 3")
     assert 0.35 <= asked[2] - asked[0] < 5
+
+
+def test_what_a_later_server_may_say_is_ignored(
+    server: Server, open_tab: OpenTab, channel: str
+) -> None:
+    """A kind of frame that it does not know, and a field in one that it does: docs/upgrades.md."""
+    tab = open_tab(server)
+
+    def later(route: WebSocketRoute) -> None:
+        upstream = route.connect_to_server()
+
+        def pass_on(frame: str | bytes) -> None:
+            route.send('{"type":"weather","sky":"blue"}')
+            assert isinstance(frame, str)
+            route.send(frame[:-1] + ',"sky":"blue"}')
+
+        upstream.on_message(pass_on)
+
+    tab.page.route_web_socket("**/push/ws*", later)
+    tab.listen("websocket", [channel])
+    tab.wait_open("websocket")
+    server.publish_all([{"channel": channel, "data": n} for n in range(3)])
+    assert tab.hear("websocket", 2) == [0, 1, 2]
+    assert tab.said("websocket", "error") == []
