@@ -16,6 +16,7 @@ import flask
 from werkzeug.exceptions import HTTPException
 
 from .api_keys import ApiKeys
+from .broker.roster import is_internal
 from .errors import InvalidInput, NoCredentials, NotAllowed, NotAuthenticated
 from .message import EVERYONE
 from .origins import is_trusted
@@ -128,6 +129,8 @@ class Gate:
             seconds = [self._tokens.left(token)]
         if key is None or not key.may_look:
             for channel in channels:
+                if is_internal(channel):  # no pattern, and no app, ever opens one
+                    raise self._refusal(channel, "subscribe")
                 if self._settings.is_public(channel) or (token and token.may_read(channel)):
                     continue
                 if user is None or channel not in (f"user:{user}", EVERYONE):
@@ -172,13 +175,17 @@ class Gate:
             if (rule.publish or action == "subscribe") and rule.matches(channel):
                 with _without_foreign_cookies(self._settings):
                     return _seconds(_asked(rule, channel, action), channel, action)
+        raise self._refusal(channel, action)
+
+    def _refusal(self, channel: str, action: Action) -> NotAllowed | NoCredentials:
+        """Return what is to be raised where nothing allows it."""
         if self._api_keys.current() is not None:
-            raise NotAllowed(f"this api key may not {action} {channel}")
+            return NotAllowed(f"this api key may not {action} {channel}")
         if current_token() is not None:
-            raise NotAllowed(f"this token may not {action} {channel}")
-        if self.app_user() is not None:
-            raise NotAllowed(f"you may not {action} {channel}")
-        raise NoCredentials(f"to {action} {channel} needs credentials")
+            return NotAllowed(f"this token may not {action} {channel}")
+        if not is_internal(channel) and self.app_user() is not None:
+            return NotAllowed(f"you may not {action} {channel}")
+        return NoCredentials(f"to {action} {channel} needs credentials")
 
 
 def _asked(rule: _Rule, channel: str, action: Action) -> Decision:

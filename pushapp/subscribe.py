@@ -19,7 +19,7 @@ from . import upgrade
 from .again import may_come_again
 from .auth import Grant, current_token
 from .body import end_connection, read_body, refuse_body
-from .broker.roster import Entry
+from .broker.roster import Entry, of_clients
 from .credentials import identify
 from .current import current_push
 from .errors import InvalidInput, NoCredentials, PushError, show
@@ -100,7 +100,7 @@ def _came_again(
     """Say that a poller is there, from its second request on: the first that brings its id. In
     ``seconds`` it is due again."""
     if connection == wanted.connection:
-        about = grant.user, grant.member, transport, time.time(), wanted.channels
+        about = grant.user, grant.member, transport, time.time(), of_clients(wanted.channels)
         entry = Entry(connection, *about, wanted.presence, grant.observer)
         push.presence.polled(entry, seconds, current_token())
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from ..settings import Retention
-from .roster import EVENTS, is_internal, presence_of
+from .roster import EVENTS, FIGURES, is_internal, presence_of
 
 _PRESENCE = presence_of("")
-_FOLDERS = (_PRESENCE, EVENTS.partition("/")[0] + "/")  # in the order of names
+#: In the order of names.
+_FOLDERS = (FIGURES.partition("/")[0] + "/", _PRESENCE, EVENTS.partition("/")[0] + "/")
 
 _FEW = Retention(1000, 120.0)  # longer than a client needs to come back; else a snapshot heals
 _MANY = Retention(10_000, 86400.0)  # a day to mend what the events go to
@@ -24,7 +25,7 @@ def with_internal(retention: Callable[[str], Retention]) -> Callable[[str], Rete
     def of(channel: str) -> Retention:
         if not is_internal(channel):
             return retention(channel)
-        return _FEW if channel.startswith(_PRESENCE) else _MANY
+        return _FEW if channel == FIGURES or channel.startswith(_PRESENCE) else _MANY
 
     return of
 

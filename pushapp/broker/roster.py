@@ -169,6 +169,9 @@ class Roster(Protocol):
 
 #: The internal channel of what is recorded for webhooks. No client's channel can have a "/".
 EVENTS = "webhooks/events"
+#: The internal channel of the console's figures: the one that may be asked for by its name, with an
+#: api key that may look.
+FIGURES = "console/figures"
 
 _PRESENCE = "presence/"
 _PSEUDONYM = 12  # hexadecimal digits: of 10,000 in one channel, two are alike once in 5 million
@@ -180,8 +183,21 @@ def presence_of(channel: str) -> str:
 
 
 def is_internal(channel: str) -> bool:
-    """Tell whether ``channel`` is one that no client can name."""
+    """Tell whether ``channel`` is one of the server's own: no client publishes there, and at most
+    an api key listens to it by its name."""
     return "/" in channel
+
+
+def is_presence(channel: str) -> bool:
+    """Tell whether ``channel`` is an internal one that tells of another one's members."""
+    return channel.startswith(_PRESENCE)
+
+
+def of_clients(channels: tuple[str, ...]) -> tuple[str, ...]:
+    """Return ``channels`` without what is none of the clients': nobody is a member of that."""
+    if FIGURES not in channels:
+        return channels  # the same object, which many share
+    return tuple(channel for channel in channels if not is_internal(channel))
 
 
 def pseudonym(id: str) -> str:

@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ..broker.roster import is_internal
+from ..broker.roster import is_presence
 from ..message import Message
 from . import frames
 from .frames import FrameError
@@ -94,7 +94,7 @@ def _agree(parameters: _Parameters) -> Agreed:
 def text_frames(pairs: Sequence[tuple[Message, bytes]]) -> bytes:
     """Encode messages as text frames, and changes of presence; each is compressed once, however
     many bundles it is part of."""
-    return b"".join([_frame(m, frame(m) if is_internal(m.channel) else body) for m, body in pairs])
+    return b"".join([_frame(m, frame(m) if is_presence(m.channel) else body) for m, body in pairs])
 
 
 def _frame(message: Message, payload: bytes) -> bytes:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..broker.roster import Members, Roster, is_internal
+from ..broker.roster import Members, Roster, is_presence
 from ..message import Cursor, Loss, Message, dump
 
 PAGE = 100  # members in one list
@@ -45,12 +45,12 @@ def channel_of(internal: str) -> str:
 
 def lost_lists(lost: Sequence[Loss]) -> list[str]:
     """Return the channels whose changes are not complete: their members have to be told anew."""
-    return [channel_of(loss.channel) for loss in lost if is_internal(loss.channel)]
+    return [channel_of(loss.channel) for loss in lost if is_presence(loss.channel)]
 
 
 def lost_messages(lost: Iterable[Loss]) -> list[Loss]:
     """Return what is missing of the client's own channels."""
-    return [loss for loss in lost if not is_internal(loss.channel)]
+    return [loss for loss in lost if not is_presence(loss.channel)]
 
 
 def begin_anew(messages: Iterable[Message]) -> list[str]:
@@ -58,7 +58,7 @@ def begin_anew(messages: Iterable[Message]) -> list[str]:
     return [
         channel_of(m.channel)
         for m in messages
-        if is_internal(m.channel) and '"anew"' in m.data and json.loads(m.data).get("anew")
+        if is_presence(m.channel) and '"anew"' in m.data and json.loads(m.data).get("anew")
     ]
 
 
@@ -67,7 +67,7 @@ def since(messages: Sequence[Message], told: Cursor | None) -> Sequence[Message]
     if told is None:
         return messages
     return [
-        m for m in messages if not is_internal(m.channel) or m.n > told.n or m.epoch != told.epoch
+        m for m in messages if not is_presence(m.channel) or m.n > told.n or m.epoch != told.epoch
     ]
 
 
@@ -75,7 +75,7 @@ def changes(messages: Iterable[Message]) -> dict[str, str]:
     """Return channel → its changes as a JSON object, those of several messages in one."""
     found: dict[str, list[Message]] = {}
     for message in messages:
-        if is_internal(message.channel):
+        if is_presence(message.channel):
             found.setdefault(channel_of(message.channel), []).append(message)
     return {channel: _merged(parts) for channel, parts in found.items()}
 

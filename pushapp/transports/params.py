@@ -13,6 +13,7 @@ from sys import intern
 from flask import Request
 from werkzeug.datastructures import MultiDict
 
+from ..broker.roster import FIGURES
 from ..errors import InvalidInput
 from ..message import CHANNEL_PATTERN, Cursor
 from ..shared import Shared
@@ -104,7 +105,7 @@ def channels(given: Iterable[str], least: int = 1) -> tuple[str, ...]:
     """
     names = dict.fromkeys(name for text in given for name in text.split(",") if name)
     for name in names:
-        if not CHANNEL_PATTERN.fullmatch(name):
+        if not CHANNEL_PATTERN.fullmatch(name) and name != FIGURES:
             raise InvalidInput("channels", name, _CHANNEL)
     if not least <= len(names) <= MAX_CHANNELS:
         raise InvalidInput("channels", f"{len(names)} names", f"{least} to {MAX_CHANNELS} names")

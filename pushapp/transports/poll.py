@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from flask import Response
 
 from ..broker.interface import PAGE_BYTES, Broker, Log, Page
-from ..broker.roster import Roster, is_internal
+from ..broker.roster import Roster, is_presence
 from ..message import Bundle, Cursor, Loss, Message, bodies, dump
 from . import members
 from .params import Asked
@@ -73,7 +73,7 @@ class Answer:
 
 def json_array(pairs: Sequence[tuple[Message, bytes]]) -> bytes:
     """Encode a bundle's messages as a JSON array; changes of presence stand elsewhere."""
-    return b"[" + b",".join([body for m, body in pairs if not is_internal(m.channel)]) + b"]"
+    return b"[" + b",".join([body for m, body in pairs if not is_presence(m.channel)]) + b"]"
 
 
 def array(messages: Sequence[Message]) -> bytes:

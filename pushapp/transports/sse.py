@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ..background import spawn
-from ..broker.roster import is_internal
+from ..broker.roster import is_presence
 from ..handover import Connection, Head
 from ..message import Message
 from ..parking import ParkedSocket
@@ -35,7 +35,7 @@ def events(pairs: Sequence[tuple[Message, bytes]]) -> bytes:
 
 def _event(message: Message, body: bytes) -> bytes:
     kind = b""
-    if is_internal(message.channel):
+    if is_presence(message.channel):
         kind, body = b"event: presence\n", f"{{{fields(message)}}}".encode()
     return b"%bid: %b\ndata: %b\n\n" % (kind, message.id.encode(), body)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from ..auth import Grant, Sketch
 from ..background import spawn
 from ..broker.interface import Page
-from ..broker.roster import Entry
+from ..broker.roster import Entry, of_clients
 from ..departures import Departures, why
 from ..errors import LogUnavailable, NotAuthenticated, PushError, Unavailable
 from ..hub import Hub, Subscriber
@@ -91,7 +91,7 @@ class Stream(Subscriber):
 
     def entry(self) -> Entry:
         """See ``presence.Stream``."""
-        about = self.user, self._member, self.transport, self.since, self.channels
+        about = self.user, self._member, self.transport, self.since, of_clients(self.channels)
         return Entry(self.id, *about, self.presence, self._observer)
 
     # -- framing, which each transport has its own of ---------------------------------------------

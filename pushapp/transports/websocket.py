@@ -12,7 +12,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from ..broker.roster import is_internal
+from ..broker.roster import is_presence
 from ..errors import Flood
 from ..handover import Connection, Head
 from ..message import Message
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 def text_frames(pairs: Sequence[tuple[Message, bytes]]) -> bytes:
     """Encode messages as text frames, and changes of presence."""
     return b"".join(
-        [frames.text(frame(m) if is_internal(m.channel) else body) for m, body in pairs]
+        [frames.text(frame(m) if is_presence(m.channel) else body) for m, body in pairs]
     )
 
 

@@ -23,9 +23,10 @@ from .log import SqliteLog
 from .roster import SqliteRoster
 from .upkeep import Upkeep
 from .wake import Folder, bell
-from .writer import CHECK, Writer
+from .writer import Writer
 
 _DUE = 100  # scheduled messages fired in one transaction
+_CHECKPOINT = 16  # transactions between looks at the WAL; each adds a MiB or two at most
 
 
 class SqliteBroker:
@@ -77,7 +78,7 @@ class SqliteBroker:
             follower.tell(tx)
         with contextlib.suppress(OSError):  # a ring that gets lost only delays
             self._bells().ring()
-        if not self.writer.transactions % CHECK:  # each adds a MiB or two at most
+        if not self.writer.transactions % _CHECKPOINT:
             self.upkeep.checkpoint()
 
     def check(self) -> None:
