@@ -13,7 +13,7 @@ from typing import Any
 
 from flask import Blueprint, Flask
 
-from . import api, metrics, pages, people, power, subscribe
+from . import api, console, metrics, pages, people, power, subscribe
 from .api_keys import ApiKeys
 from .auth import Gate
 from .background import spread
@@ -93,6 +93,7 @@ class Push(Calls):
         people.register(blueprint)
         power.register(blueprint)
         pages.register(blueprint)
+        console.register(blueprint)
         blueprint.add_url_rule("/metrics", view_func=metrics.view)
         blueprint.after_request(lambda response: allow_pages(response, self.settings))
         app.register_blueprint(blueprint)

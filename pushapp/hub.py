@@ -94,6 +94,11 @@ class Hub:
         with self.lock:
             return list(self._subscribers)
 
+    def audiences(self) -> list[tuple[str, Collection[Subscriber]]]:
+        """Return each channel with those who listen to it here; their number goes on changing."""
+        with self.lock:
+            return list(self._listeners.items())
+
     def moved(self) -> dict[str, int]:
         """Return how many listen now to each of the clients' channels where somebody came or left
         since the last call."""
@@ -260,6 +265,8 @@ class Hub:
                 for subscriber in self._subscribers:
                     subscriber.n = -1
             told = self._losses(page.lost)
+            if self.tally.traffic is not None:
+                self.tally.traffic.follow(page.messages)
             plan = self._plan(page.messages)
         start = Cursor(page.cursor.epoch, 0) if ended else self._position
         turn = time.monotonic()

@@ -91,6 +91,11 @@ class Reporter:
         # of the workers that had the slot before: their counters go on
         self._before = [n * grows for n, grows in zip(slot.read(), tally.growing(), strict=True)]
 
+    @property
+    def worker(self) -> str:
+        """The label of this worker."""
+        return self._slot.name
+
     def write(self) -> None:
         """Say how it is now."""
         self._slot.write(map(add, self._before, self._measure()))
@@ -112,20 +117,24 @@ class Reporter:
 
 def measure(pushes: Iterable[Push]) -> list[float]:
     """Return the numbers of this process, of all its ``pushes`` together."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    resident = int(_STATM.read_text().split()[1]) * _PAGE if _STATM.exists() else 0
-    found = tally.flat(
-        {
-            "cpu_seconds": {(): usage.ru_utime + usage.ru_stime},
-            "resident_bytes": {(): resident},
-        }
-    )
+    found = tally.flat(of_process())
     for push in pushes:
-        found = list(map(add, found, tally.flat(_of_one(push))))
+        found = list(map(add, found, tally.flat(of_push(push))))
     return found
 
 
-def _of_one(push: Push) -> dict[str, tally.Series]:
+def of_process() -> dict[str, tally.Series]:
+    """Return what the whole process uses."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    resident = int(_STATM.read_text().split()[1]) * _PAGE if _STATM.exists() else 0
+    return {
+        "cpu_seconds": {(): usage.ru_utime + usage.ru_stime},
+        "resident_bytes": {(): resident},
+    }
+
+
+def of_push(push: Push) -> dict[str, tally.Series]:
+    """Return the numbers of one Push in this process."""
     numbers = push.tally.numbers()
     numbers["connections_limit"] = {(): push.settings.max_connections}
     running = push.running

@@ -14,8 +14,8 @@ from .again import Glance
 from .broker import open_broker
 from .courier import HttpCourier
 from .departures import Departures
-from .desk import Desk
 from .endings import Endings
+from .figures import Figures
 from .hub import Hub
 from .metered import MeteredCourier, MeteredLog
 from .orders import Orders
@@ -48,7 +48,6 @@ class Running:
             self.broker.close()
             raise
         self.lot = Lot(self.hub.wheel, settings.buffer, settings.buffer_total, settings.heartbeat)
-        self.desk = Desk(self.broker.log)
         self.glance = Glance(self.hub.window)
         self.presence = Presence(
             self.broker.roster,
@@ -61,7 +60,8 @@ class Running:
             self.broker.leases, self.hub, push.tokens, self.orders, self.presence
         )
         self.endings = Endings(self.hub, push.ids, self.orders, self.presence)
-        self.orders.begin(self.revocations, self.endings)
+        self.figures = Figures(push, self, self.orders)
+        self.orders.begin(self.revocations, self.endings, self.figures)
         self.departures = Departures(push.tally)
         self.context = Context(
             self.hub,
@@ -85,6 +85,7 @@ class Running:
         self.presence.close()
         if self.webhooks is not None:
             self.webhooks.close()
+        self.figures.close()
         self.orders.close()
         self.hub.close()
         self.departures.close()

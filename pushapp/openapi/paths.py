@@ -6,6 +6,7 @@ of them have in common (``parts``), shapes (``schemas``).
 
 from __future__ import annotations
 
+from ..broker.roster import FIGURES
 from .parts import (
     AFTER,
     CHANNEL,
@@ -185,6 +186,31 @@ UNDER_PREFIX: Schema = {
             "End all connections of a user",
             fields({"ended": TRUE}),
             parameters=[in_path("name", ref("User"))],
+        )
+    },
+    "/console/watch": {
+        "post": looking(
+            "Have all workers say their figures in an internal channel, once a second, for a while",
+            fields(
+                {
+                    "channel": {"const": FIGURES, "description": "an api key may subscribe to it"},
+                    "seconds": {"type": "number", "description": "after which to ask again"},
+                    "may_publish": {"type": "boolean", "description": "this api key"},
+                    "ready": {"type": "boolean", "description": "the worker that was asked"},
+                    "checks": {
+                        "type": "object",
+                        "additionalProperties": fields(
+                            {"ok": {"type": "boolean"}, "detail": {"type": "string"}}
+                        ),
+                    },
+                    "limits": {"type": "object", "additionalProperties": {"type": "integer"}},
+                    "bounds": {
+                        "type": "object",
+                        "description": "of the histograms, in seconds",
+                        "additionalProperties": listed({"type": "number"}),
+                    },
+                }
+            ),
         )
     },
     "/metrics": {
