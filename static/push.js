@@ -81,8 +81,7 @@
   // Names of channels, as a list or with commas.
   function names(given) { return [].concat(given || []).join().split(',').filter(Boolean); }
 
-  // Digits: what is asked with them is known again by the server's express lane.
-  function random() { return (Math.random() + '').slice(2); }
+  function random() { return Math.random().toString(36).slice(2); }
 
   function jittered(ms) { return (ms || 0) * (1 + Math.random() / 2); }
 
@@ -134,10 +133,10 @@
       done({
         status: xhr.status, title: answer.title, field: answer.field,
         detail: answer.detail || xhr.statusText || 'not JSON',
-        after: 1000 * xhr.getResponseHeader('Retry-After') || 0
+        after: (Number(xhr.getResponseHeader('Retry-After')) || 0) * 1000
       });
     };
-    xhr.onerror = xhr.ontimeout = function (e) { done({status: 0, detail: e.type}); };
+    xhr.onerror = xhr.ontimeout = function (e) { done({status: 0, detail: e.type, after: 0}); };
     xhr.send(body);
     return xhr;
   }
@@ -315,7 +314,7 @@
     var rests = store('localStorage', memory) || {};
     var steps = [].concat(options.transport || options.transports).map(function (name) {
       if (!transports.hasOwnProperty(name)) {
-        throw new Error('push.js: no transport ' + name);
+        throw new Error('push.js: there is no transport ' + name);
       }
       return copy({name: name, transport: transports[name], rest: 0, count: 0, brief: 0},
         copy({}, rests[name]));
@@ -474,7 +473,7 @@
       return {
         channels: wants.channels.join(','), cursor: wants.cursor,
         history: wants.cursor ? 0 : options.history, presence: options.presence ? 1 : 0,
-        _: random() // some proxies store what says no-store
+        _: Date.now().toString(36) + random().slice(0, 3) // some proxies store what says no-store
       };
     }
 
@@ -536,9 +535,9 @@
       } else if (frame.type === 'reply' && replies[frame.ref]) {
         replies[frame.ref](frame);
         delete replies[frame.ref];
-      } else if (frame.type === 'error' && (FINAL_STATUS[frame.status] || !it.opened)) {
+      } else if (frame.type === 'error' && FINAL_STATUS[frame.status]) {
         return failed(it, frame);
-      } else if (!it.opened && frame.type !== 'reply') {
+      } else if (!it.opened && frame.type !== 'reply' && frame.type !== 'error') {
         // It would go on from where the line has not been, or tell once more what is lost.
         if (it.stale) {
           drop(it);
@@ -611,7 +610,6 @@
 
     function failed(it, error) {
       var onTrial = it === trial, step = it.step, wait = 0, renewed, lower, added;
-      var after = error.after || 1000 * error.retry_after || 0;
       var life = (error.detail === 'silent' ? it.heard : Date.now()) - it.opened;
       drop(it);
       forget();
@@ -626,8 +624,6 @@
         if (!added.length) { return client.end(error); }
         client.refused(error, added);
         return client.isRunning() && start();
-      } else if (error.status === 429) {
-        step.rest = Date.now() + after; // it is not the network: no other way would do
       } else if (!it.opened) {
         step.bad = true;
         lower = next(step.index + 1);
@@ -647,7 +643,7 @@
         downSince = downSince || Date.now();
         wait = Math.random() * Math.min(BACKOFF_MAX, BACKOFF * Math.pow(2, tries),
           Math.max(BACKOFF, Date.now() - downSince));
-        wait = Math.max(wait, navigator.onLine === false ? OFFLINE_WAIT : 0) + after;
+        wait = Math.max(wait, navigator.onLine === false ? OFFLINE_WAIT : 0) + (error.after || 0);
         tries += 1;
       }
       error.wait = wait;
@@ -724,7 +720,7 @@
     function start() {
       var first = next(0) || steps[0];
       stop();
-      if (!first) { return client.end({detail: 'no transport for this browser'}); }
+      if (!first) { return client.end({detail: 'this browser has none of the transports'}); }
       if (!client.wants().channels.length) { return client.down(); } // until subscribe()
       open(first, true);
       if (!first.transport.stream) { return; }
