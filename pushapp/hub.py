@@ -17,7 +17,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from .backlogs import Backlogs
 from .broker.interface import Broker, Page
@@ -65,8 +65,11 @@ class Hub:
         self.heard = time.monotonic()  # when the listener last read the log
         self._closed = threading.Event()
         self._loops = [
-            threading.Thread(target=self._listen, name="pushapp-listener", daemon=True),
-            threading.Thread(target=self.wheel.run, name="pushapp-wheel", daemon=True),
+            threading.Thread(target=self._keep, args=(loop,), name=name, daemon=True)
+            for loop, name in (
+                (self._listen, "pushapp-listener"),
+                (self.wheel.run, "pushapp-wheel"),
+            )
         ]
         for loop in self._loops:
             loop.start()
@@ -226,6 +229,15 @@ class Hub:
 
     # -- handing out ---------------------------------------------------------------------------
 
+    def _keep(self, loop: Callable[[], None]) -> None:
+        """Run a loop until ``close``: one that fails, which none should, begins anew."""
+        while not self._closed.is_set():
+            try:
+                loop()
+            except Exception:
+                log.exception("a loop of the hub has ended; beginning anew")
+                self._closed.wait(_RETRY)
+
     def _listen(self) -> None:
         """Follow the log for ever: the one loop that nothing may end but ``close``."""
         complained = False
@@ -248,13 +260,13 @@ class Hub:
                 complained = False
             self.heard = time.monotonic()
             self.stirred.set()
-            self.window.sweep()
-            if page.cursor != self._position:
-                try:
+            try:
+                self.window.sweep()
+                if page.cursor != self._position:
                     self._hand_out(page)
-                except Exception:
-                    log.exception("handing out failed; everybody comes back with their cursor")
-                    self.drain_all(page.cursor)
+            except Exception:
+                log.exception("handing out failed; everybody comes back with their cursor")
+                self.drain_all(page.cursor)
 
     def _hand_out(self, page: Page) -> None:
         with self.lock:

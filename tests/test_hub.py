@@ -13,6 +13,7 @@ from pushapp.hub import Hub, Subscriber
 from pushapp.message import Bundle, Cursor, Loss
 
 from .fake_log import FakeBroker, FakeLog
+from .server import until
 
 TIMEOUT = 10  # seconds; only failures pay it
 
@@ -316,3 +317,47 @@ def test_a_drain_lets_everybody_go_within_the_window(hub: Hub) -> None:
     assert max(delays) - min(delays) > 1
     for listener in listeners:
         hub.leave(listener)
+
+
+def test_a_loop_that_fails_begins_anew(
+    hub: Hub, log: FakeLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wheel goes on turning whatever happened to it, and never dies in silence."""
+
+    class Due:
+        slot = None
+        fired = threading.Event()
+
+        def on_due(self) -> None:
+            self.fired.set()
+
+    def fail(slot: object) -> None:
+        monkeypatch.undo()
+        raise RuntimeError("broken on purpose")
+
+    monkeypatch.setattr(hub.wheel, "_fire", fail)
+    hub.wheel.set(Due(), 0)
+    hub.wheel.set(Due(), 1.0)
+    assert Due.fired.wait(TIMEOUT)
+
+
+def test_what_fails_beside_handing_out_costs_nobody_a_message(
+    hub: Hub, log: FakeLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The listener goes on; who was to get something is sent away and comes back with a cursor."""
+    one = Listener("a")
+    go_live(hub, one)
+
+    def fail() -> None:
+        monkeypatch.undo()
+        raise RuntimeError("broken on purpose")
+
+    monkeypatch.setattr(hub.window, "sweep", fail)
+    first = log.append("a")
+    wake(hub)
+    until(lambda: one.drained or not one.got.empty(), "it has been sent away, or served")
+    second = log.append("a")
+    wake(hub)
+    assert one.drained or one.receive(1) == [first]
+    assert one.receive(1) == [second]
+    hub.leave(one)
