@@ -71,6 +71,7 @@ class Running:
             Still(app, push.gate),
             self.departures,
             push.limits,
+            settings.stream_life,
         )
 
         self.ops = Ops(app)

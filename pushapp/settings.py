@@ -69,6 +69,7 @@ class Settings:
     buffer: int = 1 << 20  # unsent bytes per subscriber; beyond it, it is cut off as slow
     buffer_total: int = 256 << 20  # unsent bytes per worker
     heartbeat: float = 25.0  # seconds; proxies cut silence after 30 to 60 s
+    stream_life: float = 3600.0  # seconds; less or more by up to a quarter, then it comes back
     presence_grace: float = 15.0  # seconds; one who comes back within them has not left
     park: bool = True  # off: waiting clients keep their greenlet
     deflate: bool = False  # compress for WebSockets; each message costs CPU, once per worker
@@ -129,6 +130,7 @@ def load(environ: Mapping[str, object], *, embedded: bool = False) -> Settings:
         buffer=buffer,
         buffer_total=read.number("PUSH_BUFFER_TOTAL", 256 << 20, at_least=buffer),
         heartbeat=read.seconds("PUSH_HEARTBEAT", 25.0),
+        stream_life=read.seconds("PUSH_STREAM_LIFE", 3600.0),
         presence_grace=read.seconds("PUSH_PRESENCE_GRACE", 15.0),
         park=read.flag("PUSH_PARK", True),
         deflate=read.flag("PUSH_DEFLATE", False),

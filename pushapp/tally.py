@@ -29,6 +29,7 @@ ENDS = (
     "asked",  # it closed the WebSocket
     "slow",  # it did not read what was sent
     "drain",  # the worker ends, or could not serve it: it comes back
+    "renewed",  # it has lasted long enough, and comes back, maybe to another worker
     "expired",  # its token's time was over
     "refused",  # it may not, or no longer
     "kicked",  # somebody ended it

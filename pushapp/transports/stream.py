@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -50,6 +51,7 @@ class Context:
     may_still: Callable[[Sketch, Sequence[str]], Grant]
     departures: Departures
     limits: Limits = field(default_factory=lambda: Limits(Quota()))
+    life: float = math.inf  # seconds that a stream lasts, more or less
 
     @property
     def page_bytes(self) -> int:
@@ -61,7 +63,7 @@ class Stream(Subscriber):
     """A client that gets messages one after the other until it leaves."""
 
     __slots__ = (
-        *("_ask_at", "_member", "_observer", "_sketch"),
+        *("_ask_at", "_member", "_observer", "_renew_at", "_sketch"),
         *("context", "outlet", "reason", "since"),
     )
 
@@ -80,6 +82,8 @@ class Stream(Subscriber):
         self.reason = ""  # why it has ended
         self._sketch = sketch  # of the request, to ask again whether it still may
         self._ask_at = math.inf
+        # whoever came together, after a deploy, does not leave together
+        self._renew_at = time.monotonic() + context.life * random.uniform(0.75, 1.25)
         self._member: str | None = None
         self._observer = False
         if grant is not None:
@@ -263,6 +267,9 @@ class Stream(Subscriber):
         if now >= self._ask_at:
             self._ask_at = math.inf
             self.ask_again()
+        if now >= self._renew_at and self.live:
+            self._end_in_order("renewed", 0.0)
+            return None
         if self.live:  # else a backlog is on its way, and the cursor is the last message's
             self.write(self.named("heartbeat", "", str(self.context.hub.position_of(self))))
         if self.outlet is None or self.outlet.closed:
@@ -274,8 +281,12 @@ class Stream(Subscriber):
 
     def drain(self, after: float) -> None:
         if self.live or self.context.hub.draining:
-            frame = self.named("reconnect", f'"after":{int(after * 1000)}')
-            self.end(1012, "restart", "drain", frame)
+            self._end_in_order("drain", after)
+
+    def _end_in_order(self, reason: str, after: float) -> None:
+        """Have the client come back in ``after`` seconds."""
+        frame = self.named("reconnect", f'"after":{int(after * 1000)}')
+        self.end(1012, "restart", reason, frame)
 
     # -- what the outlet calls -----------------------------------------------------------------
 

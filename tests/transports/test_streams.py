@@ -5,12 +5,14 @@ What belongs here: heartbeats, and ``live`` told again. What does not: what a po
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
 
+from ..clients import Refused
 from ..server import SHORT, Server
-from ..wire import request
+from ..wire import Ended, request
 from .conftest import Connect
 from .waiting import wait_for_subscribers
 
@@ -106,3 +108,29 @@ def test_a_log_that_is_replaced_under_a_stream_is_told_in_it(
     last = server.publish(channel, "new")
     while client.receive()[0]["id"] != last:
         pass
+
+
+def test_a_stream_that_has_lasted_long_enough_comes_back(
+    make_server: Callable[..., Server], connect: Connect, channel: str
+) -> None:
+    """In order, with its cursor, and not together with those that came with it: a worker that was
+    added gets its share."""
+    server = make_server(PUSH_HEARTBEAT=0.2, PUSH_STREAM_LIFE=4)
+    start = server.publish(channel, "before")
+    began = time.monotonic()
+    clients = [connect(t, server, [channel], start) for t in ("sse", "websocket") * 5]
+    ends = []
+    for client in clients:
+        with pytest.raises((Ended, Refused)) as end:
+            client.receive()
+        assert client.trail[-1] == "reconnect" and client.events[-1]["after"] == 0
+        assert not isinstance(end.value, Refused) or end.value.code == 1012
+        assert time.monotonic() - began > 3
+    server.publish(channel, "missed")
+    for client in clients:
+        again = connect(client.transport, server, [channel], client.cursor)
+        assert again.recovered is True and again.data() == ["missed"]
+        line = next(one for one in server.log.splitlines() if f"={client.connection} " in one)
+        assert "reason=renewed" in line
+        ends.append(line.split(" seconds=")[1].split()[0])
+    assert len(set(ends)) > 1, ends
