@@ -33,6 +33,9 @@ SECRET = "a-secret-for-the-tests-of-pushapp-alone"
 SHORT = 3  # messages kept of a channel in the namespace "short"
 ORIGIN = "https://app.example"  # another origin that the servers under test allow
 
+#: Seconds for a program to start, and to end, where many others have the machine.
+LONG = 90.0
+
 
 def until(condition: Callable[[], Any], what: str, timeout: float = TIMEOUT) -> Any:
     """Return the condition's value once it is true: for what another process does unannounced."""
@@ -99,6 +102,12 @@ class Server:
 
     def start(self) -> Server:
         """Start it and wait until each of its workers can serve."""
+        self.launch()
+        self.wait_for_workers()
+        return self
+
+    def launch(self) -> None:
+        """Start it and wait until some worker can serve."""
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command,
@@ -109,7 +118,7 @@ class Server:
                 stderr=log,
                 start_new_session=True,  # a process group of its own, so that none can stay behind
             )
-        deadline = time.monotonic() + 3 * TIMEOUT
+        deadline = time.monotonic() + LONG
         while not self._is_ready():
             try:
                 self._process.wait(0.05)
@@ -117,8 +126,6 @@ class Server:
                 assert time.monotonic() < deadline, f"it does not get ready:\n{self.log}"
             else:
                 raise AssertionError(f"it ended with {self._process.returncode}:\n{self.log}")
-        self.wait_for_workers()
-        return self
 
     def _is_ready(self) -> bool:
         try:
@@ -131,7 +138,7 @@ class Server:
         assert self._process is not None
         self._process.send_signal(number)
 
-    def wait(self, timeout: float = 3 * TIMEOUT) -> int:
+    def wait(self, timeout: float = LONG) -> int:
         """Wait until it has ended by itself; return its exit status."""
         assert self._process is not None
         return self._process.wait(timeout)
@@ -149,7 +156,7 @@ class Server:
             return
         process.terminate()
         try:
-            process.wait(3 * TIMEOUT)
+            process.wait(LONG)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"it did not end after SIGTERM:\n{self.log}") from None
         finally:
@@ -213,7 +220,7 @@ class Server:
             pids = self.workers()
             return pids if len(pids) == count and all(map(self._answers, pids)) else []
 
-        pids: list[int] = until(all_answer, f"{count} workers that answer", 3 * TIMEOUT)
+        pids: list[int] = until(all_answer, f"{count} workers that answer", LONG)
         return pids
 
     def _answers(self, pid: int) -> bool:

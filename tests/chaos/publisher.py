@@ -20,7 +20,8 @@ from .books import Sent
 _BATCH = 20  # messages at most
 _SINGLE = 0.7  # share of requests with one message
 _GIVES_UP = 0.1  # share of requests that are not repeated
-_PATIENCE = 60.0  # seconds until a request that is repeated counts as trouble
+_ANSWER = 5.0  # seconds that it waits for an answer
+_PATIENCE = 120.0  # seconds until a request that is repeated counts as trouble
 
 
 class Pace:
@@ -117,7 +118,9 @@ class Publisher(threading.Thread):
         port = next(self._turns)
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {API_KEY}"}
         try:
-            wire = self._wires.get(port) or self._wires.setdefault(port, Wire(port))
+            wire = self._wires.get(port)
+            if wire is None:
+                wire = self._wires[port] = Wire(port, timeout=_ANSWER)
             reply = wire.ask("POST", "/push/publish", headers, data)
         except OSError:
             self._hang_up(port)

@@ -6,15 +6,14 @@ What belongs here: words and columns. What does not: what is counted (``verdict`
 from __future__ import annotations
 
 import sys
-from collections import Counter
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable
 
-from .books import Got, Reader
-from .run import Happened, Progress, Result
+from .recovery import kinds, received, share
+from .run import SHARE, Progress, Result
 from .verdict import WRONG
 
 _WIDTH = 30  # characters of the bar
-_AFTER = 3.0  # seconds after a fault whose publishes still count as its own
 
 
 class Bar:
@@ -24,16 +23,21 @@ class Bar:
         self._doing = ""
 
     def show(self, progress: Progress) -> None:
-        expected = progress.order.messages * progress.order.clients // 10
-        share = min(1.0, progress.received / max(1, expected))
-        bar = ("#" * round(share * _WIDTH)).ljust(_WIDTH, ".")
+        expected = progress.order.messages * progress.order.clients * SHARE
         faults = f"{len(progress.faults)}/{progress.order.faults} faults"
-        text = f"[{bar}] {progress.received:,} received, {faults}, {progress.doing}"
-        if sys.stderr.isatty():
-            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
-        elif self._doing != progress.doing:
-            print(text, file=sys.stderr, flush=True)
+        if sys.stderr.isatty() or self._doing != progress.doing:
+            text = f"{progress.received:,} received, {faults}, {progress.doing}"
+            show_bar(progress.received / max(1, expected), text)
         self._doing = progress.doing
+
+
+def show_bar(part: float, text: str) -> None:
+    """Draw how far it is, in place of what was drawn before where somebody looks."""
+    bar = ("#" * round(min(1.0, part) * _WIDTH)).ljust(_WIDTH, ".")
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K[{bar}] {text}", end="", file=sys.stderr, flush=True)
+    else:
+        print(f"{time.strftime('%X')} [{bar}] {text}", file=sys.stderr, flush=True)
 
 
 def ledger(result: Result) -> str:
@@ -59,8 +63,9 @@ def ledger(result: Result) -> str:
         "",
         *(f"  {name:<34}{count:>12,}" for name, count in rows),
         "",
-        f"  {'publish to receive, seconds':<34}{'p50':>8}{'p99':>8}{'max':>8}{'dark':>8}",
         *_delays(result),
+        "",
+        *_faults(result),
         "",
         *(f"  {example}" for example in verdict.examples),
         "balanced" if verdict.is_good else "NOT BALANCED",
@@ -69,42 +74,38 @@ def ledger(result: Result) -> str:
 
 
 def _delays(result: Result) -> Iterable[str]:
-    """A line for the whole run and one for each fault: what was acknowledged in its time."""
     answered = {entry.number: entry.at for entry in result.sent if entry.id is not None}
-    received = [
-        (answered[got.number], max(0.0, got.at - answered[got.number]))
-        for got in _received(result.readers)
+    delays = [
+        max(0.0, got.at - answered[got.number])
+        for reader in result.readers
+        for got in received(reader)
         if got.number in answered
     ]
-    times = sorted(answered.values())
-    yield _row("all", [delay for _, delay in received], _dark(times))
-    seen: Counter[str] = Counter()
-    for fault in result.faults:
-        seen[fault.name] += 1
-        own = [delay for at, delay in received if fault.start <= at <= fault.end + _AFTER]
-        yield _row(f"{fault.name} {seen[fault.name]}", own, _dark(times, fault))
+    yield f"  {'seconds':<34}{'p50':>8}{'p99':>8}{'max':>8}"
+    yield f"  {'acknowledged to received':<34}" + _shares(delays)
 
 
-def _received(readers: Iterable[Reader]) -> Iterable[Got]:
-    for reader in readers:
-        for turn in reader.turns:
-            yield from (entry for entry in turn.entries if isinstance(entry, Got))
+def _faults(result: Result) -> Iterable[str]:
+    """A line for each kind of fault."""
+    yield (
+        f"  {'':<34}{'':>6}{'lasted':>8}{'deliveries':>12}{'late':>8}"
+        f"{'recovered after':>24}{'no publish':>16}"
+    )
+    yield (
+        f"  {'fault, seconds':<34}{'times':>6}{'p50':>8}{'in its time':>12}{'readers':>8}"
+        f"{'p50':>8}{'p99':>8}{'max':>8}{'p50':>8}{'max':>8}"
+    )
+    for name, kind in sorted(kinds(result.faults, result.sent, result.readers).items()):
+        yield (
+            f"  {name:<34}{kind.times:>6}{share(kind.lasted, 0.5):>8.1f}{kind.deliveries:>12,}"
+            f"{len(kind.recovered):>8}{_shares(kind.recovered)}"
+            f"{share(kind.dark, 0.5):>8.1f}{share(kind.dark, 1):>8.1f}"
+        )
 
 
-def _dark(times: Sequence[float], fault: Happened | None = None) -> float:
-    """Return the longest time without an acknowledged publish (around a fault)."""
-    gaps = [
-        after - before
-        for before, after in zip(times, times[1:], strict=False)
-        if fault is None or (after >= fault.start and before <= fault.end + _AFTER)
-    ]
-    return max(gaps, default=0.0)
-
-
-def _row(name: str, delays: list[float], dark: float) -> str:
-    delays.sort()
-    shares = [delays[int(share * (len(delays) - 1))] if delays else 0.0 for share in (0.5, 0.99, 1)]
-    return f"  {name:<34}" + "".join(f"{seconds:>8.2f}" for seconds in (*shares, dark))
+def _shares(values: list[float]) -> str:
+    values.sort()
+    return "".join(f"{share(values, part):>8.2f}" for part in (0.5, 0.99, 1))
 
 
 def write(text: str) -> None:

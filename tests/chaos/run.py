@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -19,15 +20,17 @@ from ..server import ROOT
 from . import books
 from .books import Got, Reader, Sent
 from .crowd import Plan
-from .faults import FAULTS, MAY_LOSE
+from .faults import BESIDE, FAULTS, MAY_LOSE
 from .publisher import Pace, Publisher
+from .recovery import Happened
 from .verdict import Verdict, judge
 from .world import World
 
-_CHANNELS = 20
+_CHANNELS = 10
 _EACH = 2  # channels that a reader reads
-_PUBLISHERS = 3
-_PATIENCE = 120.0  # seconds for the crowd to take its places, and to end
+SHARE = _EACH / _CHANNELS  # of all messages that a reader gets
+_PUBLISHERS = 6
+_PATIENCE = 240.0  # seconds for the crowd to take its places, and to end
 
 
 @dataclass(frozen=True)
@@ -40,16 +43,7 @@ class Order:
     faults: int
     seed: int
     rate: float = 150.0  # messages a second
-    still: float = 10.0  # seconds that what is stopped stands still
-
-
-@dataclass(frozen=True)
-class Happened:
-    """A fault, and when (monotonic seconds)."""
-
-    name: str
-    start: float
-    end: float
+    still: float = 10.0  # seconds that what is stopped stands still, at most
 
 
 @dataclass(slots=True)
@@ -176,18 +170,8 @@ class Run:
         ]
         for publisher in publishers:
             publisher.start()
-        names = self._chosen()
-        steps = len(names) + 1
-        for n, name in enumerate(names, 1):
-            # Enough for the fault to happen in the midst of it, and not so much that it is over.
-            pace.allow(total * (n + 1) // steps)
-            self._tell("publishing")
-            pace.reached(total * n // steps)
-            self._tell(name)
-            start = time.monotonic()
-            FAULTS[self._order.broker][name](world, self._order.still)
-            self._progress.faults.append(Happened(name, start, time.monotonic()))
-            self._progress.published = total * n // steps
+        with ThreadPoolExecutor(1) as beside:
+            self._break_all(world, pace, beside)
         pace.allow(total)
         self._tell("publishing")
         for publisher in publishers:
@@ -200,6 +184,32 @@ class Run:
         self._progress.published = total
         self._tell("waiting for the readers")
         return [*publishers, closing]
+
+    def _break_all(self, world: World, pace: Pace, beside: Executor) -> None:
+        """Have the faults happen, evenly spread over the messages."""
+        names, total = self._chosen(), self._order.messages
+        steps = len(names) + 1
+        slow: Future[None] | None = None
+        for n, name in enumerate(names, 1):
+            # Enough for the fault to happen in the midst of it, and not so much that it is over.
+            pace.allow(total * (n + 1) // steps)
+            self._tell("publishing")
+            pace.reached(total * n // steps)
+            self._tell(name)
+            if name in BESIDE:
+                if slow is not None:
+                    slow.result()
+                slow = beside.submit(self._break, world, name)
+            else:
+                self._break(world, name)
+            self._progress.published = total * n // steps
+        if slow is not None:
+            slow.result()
+
+    def _break(self, world: World, name: str) -> None:
+        start, still = time.monotonic(), self._order.still * self._chance.uniform(0.2, 1.0)
+        FAULTS[self._order.broker][name](world, still)
+        self._progress.faults.append(Happened(name, start, time.monotonic()))
 
     def _publisher(
         self, world: World, numbers: Sequence[int], pace: Pace, **options: float

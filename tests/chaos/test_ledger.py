@@ -19,7 +19,7 @@ pytestmark = pytest.mark.e2e
 def order(broker: str, **figures: int) -> Order:
     """Each kind of fault once, where nothing else is said."""
     seed = random.randrange(10**9)
-    sizes = {"clients": 60, "messages": 3000, "faults": len(FAULTS[broker]), **figures}
+    sizes = {"clients": 60, "messages": 1500, "faults": len(FAULTS[broker]), **figures}
     return Order(broker, **sizes, seed=seed, rate=150.0, still=3.0)
 
 

@@ -8,29 +8,35 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+import psutil
 from redis.exceptions import ConnectionError, ResponseError
 
-from ..server import Server, until
+from ..server import LONG, ROOT, Server, free_port, until
 from ..valkey import Valkey
-from ..wire import TIMEOUT
 from .books import Got
+from .disk import Clock, Disk
 
+_KEPT = 7 * 86400  # seconds; more than the clock is ever moved by
 _HEARTBEAT = 3  # seconds; a reader takes a line for dead after 10 s of silence
 
 
 class Trio:
     """A Valkey, a replica of it, and the sentinel that tells which is which."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
         # Nothing acknowledged is lost by a crash: each write is on the disk before its answer.
-        safe = {"appendonly": "yes", "appendfsync": "always"}
-        self.valkey = Valkey(folder / "valkey", **safe).start()
+        safe: dict[str, Any] = {"appendonly": "yes", "appendfsync": "always", "environ": environ}
+        self.disk, self._other_disk = Disk(folder / "valkey"), Disk(folder / "replica")
+        self.valkey = Valkey(self.disk.folder, **safe).start()
         place = f"127.0.0.1 {self.valkey.port}"
-        self.replica = Valkey(folder / "replica", replicaof=place, **safe).start()
+        self.replica = Valkey(self._other_disk.folder, replicaof=place, **safe).start()
         self.sentinel = Valkey(
             folder / "sentinel",
             role="--sentinel",
@@ -45,12 +51,13 @@ class Trio:
 
     def fail_over(self) -> None:
         """Crash; the replica takes over, and what crashed comes back as a replica of it."""
-        until(self._is_known, "the sentinel has seen the replica well", 3 * TIMEOUT)
+        until(self._is_known, "the sentinel has seen the replica well", LONG)
         self.valkey.kill()
-        until(self._is_promoted, "the replica takes over", 3 * TIMEOUT)
+        until(self._is_promoted, "the replica takes over", LONG)
         self.valkey, self.replica = self.replica, self.valkey
+        self.disk, self._other_disk = self._other_disk, self.disk
         self.replica.start()
-        until(self._follows, "what crashed follows it", 3 * TIMEOUT)
+        until(self._follows, "what crashed follows it", LONG)
 
     def _is_known(self) -> bool:
         known = self.sentinel.ask("SENTINEL", "REPLICAS", "log")
@@ -79,6 +86,32 @@ class Trio:
     def stop(self) -> None:
         for server in (self.sentinel, self.replica, self.valkey):
             server.stop()
+        self.disk.close()
+        self._other_disk.close()
+
+
+class Way:
+    """A line to a server (``line``)."""
+
+    def __init__(self, server: Server, seed: int) -> None:
+        self.port = free_port()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.chaos.line", *map(str, (self.port, server.port, seed))],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "ready\n"
+
+    def do(self, order: str) -> None:
+        assert self._process.stdin is not None
+        print(order, file=self._process.stdin, flush=True)
+
+    def close(self) -> None:
+        with self._process:  # it ends with its stdin
+            pass
 
 
 class World:
@@ -86,33 +119,84 @@ class World:
 
     def __init__(self, broker: str, folder: Path, messages: int, chance: random.Random) -> None:
         self.broker, self.chance = broker, chance
-        self.database = folder / "push.db"
-        self.trio = Trio(folder) if broker == "redis" else None
-        url = self.trio.url if self.trio else f"sqlite:///{self.database}"
-        self.servers = [
-            Server(
-                folder,
-                WEB_CONCURRENCY=2,
-                PUSH_BROKER_URL=url,
-                PUSH_HISTORY_SIZE=2 * messages,  # all is kept, so that nothing may be missing
-                PUSH_HEARTBEAT=_HEARTBEAT,
-            )
-            for _ in range(2)
-        ]
-        for server in self.servers:
-            server.start()
+        self.clock = Clock(folder)
+        self._ends = ExitStack()
+        self._alone: Server | None = None
+        self.trio: Trio | None = None
+        try:
+            if broker == "redis":
+                self.trio = Trio(folder, self.clock.environ)
+                self._ends.callback(self.trio.stop)
+                url = self.trio.url
+            else:
+                self._disk = Disk(folder / "disk")
+                self._ends.callback(self._disk.close)
+                self.database = self._disk.folder / "push.db"
+                url = f"sqlite:///{self.database}"
+            self.servers = [self._server(folder, url, messages, n) for n in range(2)]
+            self.ways = [self._way(server) for server in self.servers]
+        except BaseException:
+            self.close()
+            raise
+
+    def _server(self, folder: Path, url: str, messages: int, number: int) -> Server:
+        recycling = "--max-requests 4000 --max-requests-jitter 1000"
+        server = Server(
+            folder,
+            WEB_CONCURRENCY=2,
+            PUSH_BROKER_URL=url,
+            PUSH_HISTORY_SIZE=2 * messages,  # all is kept, so that nothing may be missing
+            PUSH_HISTORY_TTL=_KEPT,
+            PUSH_HEARTBEAT=_HEARTBEAT,
+            GUNICORN_CMD_ARGS=recycling if number else None,
+            **self.clock.environ,
+        )
+        self._ends.callback(server.stop)
+        return server.start()
+
+    def _way(self, server: Server) -> Way:
+        way = Way(server, self.chance.randrange(10**9))
+        self._ends.callback(way.close)
+        return way
 
     @property
     def ports(self) -> list[int]:
-        return [server.port for server in self.servers]
+        """Of the servers, and of the lines to them."""
+        return [one.port for one in (*self.servers, *self.ways)]
+
+    @property
+    def disk(self) -> Disk:
+        """That of the log."""
+        return self._disk if self.trio is None else self.trio.disk
+
+    def workers(self) -> list[int]:
+        """Return the pids of all workers, but those of an instance that somebody has alone."""
+        pids: list[int] = []
+        for server in self.servers:
+            if server is not self._alone:
+                with suppress(psutil.NoSuchProcess):  # somebody just takes it
+                    pids += server.workers()
+        return pids
 
     def worker(self) -> int:
         """Return the pid of some worker."""
-        pids = [pid for server in self.servers for pid in server.workers()]
-        return self.chance.choice(pids)
+        return self.chance.choice(self.workers())
 
     def instance(self) -> Server:
-        return self.chance.choice(self.servers)
+        """Return one that nobody has to itself."""
+        return self.chance.choice([server for server in self.servers if server is not self._alone])
+
+    @contextmanager
+    def instance_alone(self) -> Iterator[Server]:
+        """Have an instance to oneself, to end and start it; one at a time."""
+        server = self._alone = self.instance()
+        try:
+            yield server
+        finally:
+            self._alone = None
+
+    def way(self) -> Way:
+        return self.chance.choice(self.ways)
 
     def open_file(self) -> sqlite3.Connection:
         """Open the log's file, as another program does."""
@@ -141,9 +225,5 @@ class World:
             before = f"&before={page[0]['id']}"
 
     def close(self) -> None:
-        try:
-            for server in self.servers:
-                server.stop()
-        finally:
-            if self.trio is not None:
-                self.trio.stop()
+        """End everything; what fails in it is raised when all has ended."""
+        self._ends.close()
