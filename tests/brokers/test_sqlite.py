@@ -304,3 +304,21 @@ def test_a_file_tells_its_tail_while_somebody_writes(path: Path) -> None:
         path.rename(path.with_suffix(".away"))
         assert follower.tail() is None
         follower.close()
+
+
+def test_a_disk_that_is_nearly_full_is_told_before_it_is_too_late(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``check`` fails, and so /readyz is red, while publishes are still taken."""
+    usage = shutil.disk_usage(path.parent)
+    with opened(path) as broker:
+        publish(broker, A)
+        broker.check()
+        left = usage._replace(total=100 << 30, free=31 << 20)
+        monkeypatch.setattr(shutil, "disk_usage", lambda folder: left)
+        with pytest.raises(LogUnavailable, match="nearly full: 31 MiB are left"):
+            broker.check()
+        publish(broker, A)
+        small = usage._replace(total=100 << 20, free=6 << 20)
+        monkeypatch.setattr(shutil, "disk_usage", lambda folder: small)
+        broker.check()

@@ -229,6 +229,20 @@ def test_a_server_without_memory_refuses_and_is_well_when_it_has_some(
     assert [message["id"] for message in page] == [start, last]
 
 
+def test_a_server_that_is_nearly_full_turns_readyz_red(
+    log: Valkey, server: Server, channel: str
+) -> None:
+    """While there is still time, and nothing is refused yet."""
+    used = int(log.ask("INFO", "memory")["used_memory"])
+    log.ask("CONFIG", "SET", "maxmemory", used * 102 // 100 + (64 << 10))
+    reply = server.ask("GET", "/readyz")
+    assert reply.status == 503 and "nearly full" in reply.json["detail"]
+    server.publish(channel, "there is room")
+    log.ask("CONFIG", "SET", "maxmemory", 2 * used)
+    assert server.ask("GET", "/readyz").status == 200
+    log.ask("CONFIG", "SET", "maxmemory", "0")
+
+
 def test_a_policy_that_throws_keys_away_turns_readyz_red(log: Valkey, server: Server) -> None:
     """Else a message is gone and nobody knows."""
     log.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")

@@ -27,6 +27,8 @@ from .roster import RedisRoster
 from .scripts import CANCEL, CHECK, CLAIM, FIRE, LEASES, ORDERS, RENEW, TELL
 from .server import Server
 
+_FULL = 0.95  # of maxmemory: soon publishes are refused
+
 
 class RedisBroker:
     """See ``interface.Broker``. ``clock`` (Unix seconds) is for tests."""
@@ -70,12 +72,15 @@ class RedisBroker:
             follower.expect(at - now())
 
     def check(self) -> None:
-        (policy,) = self._writes.run(CHECK)
+        policy, used, limit = self._writes.run(CHECK)
         if policy not in ("noeviction", ""):
             raise LogUnavailable(
                 f"Valkey/Redis: maxmemory-policy is {policy}, which throws messages away unseen;"
                 " the log needs noeviction"
             )
+        if int(limit) and int(used) > _FULL * int(limit):
+            share = f"{int(used) >> 20} of {int(limit) >> 20} MiB (maxmemory) are in use"
+            raise LogUnavailable(f"Valkey/Redis: the server is nearly full: {share}")
 
     def close(self) -> None:
         for follower in self._followers:

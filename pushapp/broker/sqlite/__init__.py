@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
 
+from ...errors import LogUnavailable
 from ...message import Cursor, Draft
 from ...settings import Retention
 from ..interface import Control, Leases, Log, Schedule
@@ -27,6 +30,7 @@ from .writer import Writer
 
 _DUE = 100  # scheduled messages fired in one transaction
 _CHECKPOINT = 16  # transactions between looks at the WAL; each adds a MiB or two at most
+_ROOM = 32 << 20  # bytes that are to be free on the disk, or a twentieth of a small one
 
 
 class SqliteBroker:
@@ -82,6 +86,11 @@ class SqliteBroker:
             self.upkeep.checkpoint()
 
     def check(self) -> None:
+        disk = shutil.disk_usage(os.path.dirname(self._file.path))
+        if disk.free < min(_ROOM, disk.total // 20):
+            left = f"{disk.free >> 20} MiB are left"
+            raise LogUnavailable(f"{self._file.path}: the disk is nearly full: {left}")
+
         def work(tx: Tx) -> None:
             # a full or read-only disk shows; an UPDATE that changes nothing would write nothing
             tx.execute("INSERT INTO lease VALUES ('', '', '', 0)")
