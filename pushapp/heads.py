@@ -10,6 +10,10 @@ for their number, and so takes 800 KB before it refuses.
 
 from __future__ import annotations
 
+import errno
+import logging
+import math
+import time
 from typing import Any
 
 from gevent import Timeout, get_hub
@@ -19,6 +23,11 @@ from gunicorn.http.errors import LimitRequestHeaders
 
 HEAD = 10.0  # seconds
 MOST = 96 * 1024  # bytes of a head, and of what is left of a body before it
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_REST = 0.5  # seconds before the next look whether there is room again
+_COMPLAIN = 60.0  # seconds between two lines that say so
+
+log = logging.getLogger(__name__)
 
 
 class Punctual(gevent_socket):  # type: ignore[misc]
@@ -76,7 +85,10 @@ class HeadTimeout(Timeout):  # type: ignore[misc]
 
 
 class Listening(StreamServer):  # type: ignore[misc]
-    """gevent's own server, whose connections are ``Punctual``."""
+    """gevent's own server, whose connections are ``Punctual``, and which waits where the system has
+    no room for another one: those that come stay in the kernel's queue."""
+
+    _complained = -math.inf  # monotonic seconds
 
     def do_read(self) -> tuple[Any, Any] | None:
         """Accept one; see ``gevent.server.StreamServer``."""
@@ -84,4 +96,19 @@ class Listening(StreamServer):  # type: ignore[misc]
             fd, address = self.socket._accept()
         except BlockingIOError:
             return None  # another worker has taken it
+        except OSError as error:
+            if error.errno not in _EXHAUSTED:
+                raise
+            self._rest(error)
+            return None
         return Punctual(self.socket.family, fileno=fd), address
+
+    def _rest(self, error: OSError) -> None:
+        """Accept nobody for a moment; gevent would print a traceback each time."""
+        now = time.monotonic()
+        if now - self._complained > _COMPLAIN:
+            self._complained = now
+            log.error("new connections have to wait: %s", error)
+        self.stop_accepting()  # which also ends the timer, when a drain calls it
+        self._timer = self.loop.timer(_REST)
+        self._timer.start(self._start_accepting_if_started)

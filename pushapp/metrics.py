@@ -123,10 +123,18 @@ def measure(pushes: Iterable[Push]) -> list[float]:
     return found
 
 
+def _resident() -> int:
+    """Return the bytes that this process has in memory; 0 where nobody says."""
+    try:
+        return int(_STATM.read_text().split()[1]) * _PAGE
+    except OSError:  # another system, or no file descriptor is left
+        return 0
+
+
 def of_process() -> dict[str, tally.Series]:
     """Return what the whole process uses."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    resident = int(_STATM.read_text().split()[1]) * _PAGE if _STATM.exists() else 0
+    resident = _resident() or usage.ru_maxrss * 1024
     return {
         "cpu_seconds": {(): usage.ru_utime + usage.ru_stime},
         "resident_bytes": {(): resident},

@@ -6,10 +6,13 @@ clients that behave (``test_parking``).
 
 from __future__ import annotations
 
+import resource
 import socket
 import struct
+import threading
 from collections.abc import Callable
 
+import psutil
 import pytest
 
 from ..clients import TRANSPORTS, Refused
@@ -238,6 +241,37 @@ def test_readiness_says_when_there_is_no_room(
     connect("sse", server, [channel])
     assert server.ask("GET", "/readyz").status == 503
     assert server.ask("GET", "/healthz").status == 200
+
+
+def test_without_file_descriptors_newcomers_wait_and_nobody_else_is_disturbed(
+    make_server: Callable[..., Server], connect: Connect, channel: str
+) -> None:
+    """The cap lies below what the system gives; where it gives less all of a sudden, the worker
+    neither dies nor spins, and lets in whoever waits as soon as it can."""
+    server = make_server(WEB_CONCURRENCY=1)
+    worker = psutil.Process(server.workers()[0])
+    client, kept = connect("websocket", server, [channel]), Wire(server.port)
+    assert kept.ask("GET", "/healthz").status == 200
+    usual = worker.rlimit(resource.RLIMIT_NOFILE)
+    worker.rlimit(resource.RLIMIT_NOFILE, (worker.num_fds() + 3, usual[1]))
+    crowd = [Wire(server.port, timeout=60.0) for _ in range(12)]
+    for wire in crowd:
+        wire.send(request("GET", "/healthz"))
+    assert crowd[0].reply().status == 200
+
+    before = sum(worker.cpu_times()[:2])
+    for n in range(3):
+        body = b'{"channel":"%s","data":%d}' % (channel.encode(), n)
+        headers = {"Authorization": f"Bearer {API_KEY}", "Content-Type": "application/json"}
+        assert kept.ask("POST", "/push/publish", headers, body).status in (200, 201)
+        assert client.data() == [n]
+        threading.Event().wait(0.5)  # while newcomers wait
+    assert sum(worker.cpu_times()[:2]) - before < 1.0
+
+    worker.rlimit(resource.RLIMIT_NOFILE, usual)
+    assert [wire.reply().status for wire in crowd[1:]] == [200] * 11
+    for wire in (*crowd, kept):
+        wire.close()
 
 
 # Waiting costs next to nothing
