@@ -7,7 +7,7 @@ PATCHED := tests/brokers tests/test_hub.py
 # Most of a test is waiting for another process: so many at once keep two cores busy
 AT_ONCE ?= 4
 
-.PHONY: run test check bench bench-logs conformance chaos docs networks clean help
+.PHONY: run test check bench bench-logs conformance chaos jitter soak docs networks clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/'
@@ -40,8 +40,15 @@ bench-logs: $(STAMP) $(BENCH_STAMP) ## SQLite beside Valkey: docs/benchmarks-log
 conformance: $(STAMP) ## all Autobahn cases against our WebSocket, with a table (10 minutes; CONFORMANCE="--groups 1,9")
 	$(VENV)/bin/python -m tests.conformance $(CONFORMANCE)
 
-chaos: $(STAMP) ## the ledger: 200 clients, 20,000 messages, everything breaks; CHAOS="--broker redis --seed 7"
+chaos: $(STAMP) ## the ledger: 200 clients, everything breaks; CHAOS="--broker redis --seed 7 --messages 25000 --faults 200"
+	@scripts/test-tools
 	$(VENV)/bin/python -m tests.chaos $(CHAOS)
+
+jitter: $(STAMP) ## 5,000 clients that are cut off every 15 s, then a rolling restart under 5,000; JITTER="jitter --clients 500"
+	$(VENV)/bin/python -m tests.chaos.storms $(JITTER)
+
+soak: $(STAMP) ## 20 minutes of coming and going: memory, fds and greenlets; SOAK="--minutes 60"
+	$(VENV)/bin/python -m tests.chaos.soak $(SOAK)
 
 docs: $(STAMP) ## docs/ as a site, in build/docs/index.html
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict

@@ -34,7 +34,7 @@ SHORT = 3  # messages kept of a channel in the namespace "short"
 ORIGIN = "https://app.example"  # another origin that the servers under test allow
 
 #: Seconds for a program to start, and to end, where many others have the machine.
-LONG = 90.0
+LONG = 180.0
 
 
 def until(condition: Callable[[], Any], what: str, timeout: float = TIMEOUT) -> Any:

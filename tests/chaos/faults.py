@@ -68,7 +68,7 @@ def stop_worker(world: World, seconds: float) -> None:
 
 def kill_master(world: World, seconds: float) -> None:
     """The master alone is gone; its workers see it and leave; it is started again."""
-    with world.instance_alone() as server:
+    with world.instance() as server:
         group = [server.pid, *server.workers()]
         _tell(server.pid, signal.SIGKILL)
         server.wait()
@@ -85,38 +85,39 @@ def _lives(pid: int) -> bool:
 
 def stop_master(world: World, seconds: float) -> None:
     """The master stands still, and a worker dies: nobody starts another meanwhile."""
-    server = world.instance()
-    workers = server.workers()
-    _tell(server.pid, signal.SIGSTOP)
-    if workers:
-        _tell(world.chance.choice(workers), signal.SIGKILL)
-    _stand_still(seconds)
-    _tell(server.pid, signal.SIGCONT)
+    with world.instance() as server:
+        workers = server.workers()
+        _tell(server.pid, signal.SIGSTOP)
+        if workers:
+            _tell(world.chance.choice(workers), signal.SIGKILL)
+        _stand_still(seconds)
+        _tell(server.pid, signal.SIGCONT)
 
 
 def restart_instance(world: World, seconds: float) -> None:
     """A deploy: SIGTERM, and it is started again."""
-    with world.instance_alone() as server:
+    with world.instance() as server:
         server.stop()
         server.launch()
 
 
 def reload_instance(world: World, seconds: float) -> None:
     """A reload: SIGHUP, new workers before the old ones go."""
-    world.instance().signal(signal.SIGHUP)
+    with world.instance() as server:
+        server.signal(signal.SIGHUP)
 
 
 def kill_instance(world: World, seconds: float) -> None:
     """All processes of an instance are gone at once."""
-    with world.instance_alone() as server:
+    with world.instance() as server:
         server.kill()
         server.launch()
 
 
 def stop_instance(world: World, seconds: float) -> None:
     """All processes of an instance stand still, as in a virtual machine that is moved."""
-    server = world.instance()
-    _stop([server.pid, *server.workers()], seconds)
+    with world.instance() as server:
+        _stop([server.pid, *server.workers()], seconds)
 
 
 # -- the lines to it -------------------------------------------------------------------------------
@@ -236,5 +237,5 @@ FAULTS: dict[str, dict[str, Fault]] = {
 }
 #: After these what was acknowledged may be gone; whoever lacks it must be told.
 MAY_LOSE = {"failover"}
-#: These take their time, and others happen meanwhile. Each has an instance to itself.
+#: These take their time, and others happen meanwhile.
 BESIDE = {"master killed", "instance restarted (SIGTERM)", "instance killed"}

@@ -10,6 +10,7 @@ import random
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
@@ -121,7 +122,8 @@ class World:
         self.broker, self.chance = broker, chance
         self.clock = Clock(folder)
         self._ends = ExitStack()
-        self._alone: Server | None = None
+        self._taking = threading.Lock()
+        self._taken: list[Server] = []
         self.trio: Trio | None = None
         try:
             if broker == "redis":
@@ -170,30 +172,29 @@ class World:
         return self._disk if self.trio is None else self.trio.disk
 
     def workers(self) -> list[int]:
-        """Return the pids of all workers, but those of an instance that somebody has alone."""
+        """Return the pids of all workers, but those of an instance that is taken."""
         pids: list[int] = []
         for server in self.servers:
-            if server is not self._alone:
-                with suppress(psutil.NoSuchProcess):  # somebody just takes it
+            if server not in self._taken:
+                with suppress(psutil.NoSuchProcess, AssertionError):  # somebody just takes it
                     pids += server.workers()
         return pids
 
     def worker(self) -> int:
         """Return the pid of some worker."""
-        return self.chance.choice(self.workers())
-
-    def instance(self) -> Server:
-        """Return one that nobody has to itself."""
-        return self.chance.choice([server for server in self.servers if server is not self._alone])
+        pids = until(self.workers, "there is a worker", LONG)
+        return self.chance.choice(pids)  # type: ignore[no-any-return]
 
     @contextmanager
-    def instance_alone(self) -> Iterator[Server]:
-        """Have an instance to oneself, to end and start it; one at a time."""
-        server = self._alone = self.instance()
+    def instance(self) -> Iterator[Server]:
+        """Have an instance to oneself. At most as many at a time as there are."""
+        with self._taking:
+            server = self.chance.choice([one for one in self.servers if one not in self._taken])
+            self._taken.append(server)
         try:
             yield server
         finally:
-            self._alone = None
+            self._taken.remove(server)
 
     def way(self) -> Way:
         return self.chance.choice(self.ways)
