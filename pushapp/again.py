@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING
 import flask
 from flask import Flask, request
 from flask.sessions import SecureCookieSessionInterface
-from gevent import get_hub
 
 from .auth import Grant, current_token
-from .broker.interface import PAGE_BYTES, PAGE_MESSAGES, Page, Tail
+from .broker.interface import PAGE_BYTES, PAGE_MESSAGES, Page
 from .cutting import Cut
 from .errors import PushError
 from .handover import connection_of
@@ -30,7 +29,7 @@ from .throttle import address_of
 from .transports import poll
 from .transports.longpoll import LongPoll
 from .transports.params import Asked, match
-from .window import Window, after
+from .window import after
 
 if TYPE_CHECKING:
     from .extension import Push
@@ -42,25 +41,6 @@ _SIGNALS = (
     flask.request_tearing_down,
     flask.appcontext_pushed,
 )
-
-
-class Glance:
-    """Where the log is, looked at once in each turn of the event loop.
-
-    What is served in a turn had come when it began, so one look serves all of it.
-    """
-
-    def __init__(self, window: Window) -> None:
-        self._window = window
-        self._turn = -1.0  # the loop's own time, which moves on with each turn
-        self._tail: Tail | None = None
-
-    def tail(self) -> Tail | None:
-        """Return where the log is; None where only reading tells."""
-        turn = get_hub().loop.now()
-        if turn != self._turn:
-            self._tail, self._turn = self._window.tail(), turn
-        return self._tail
 
 
 class Again:
@@ -157,7 +137,7 @@ class Again:
     def at_hand(self, asked: Asked) -> Page | None:
         """Return what the log has for ``asked`` at this moment, out of the window; None where it
         has to be read. Never waits."""
-        tail = self._running.glance.tail()
+        tail = self._hub.glance.tail()
         if tail is None or tail.cursor != self._hub.window.cursor or tail.floor != self._floor:
             return None
         now, known = tail.cursor, self._at

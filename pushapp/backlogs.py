@@ -17,8 +17,8 @@ from threading import Lock
 from typing import NamedTuple
 
 from .broker.interface import PAGE_MESSAGES, Log, Page
+from .glance import Glance
 from .message import Bundle, Cursor
-from .window import Window
 
 BLIND = 1.0  # seconds for which a page is believed without a look
 _PAGES = 64  # kept at most
@@ -40,8 +40,8 @@ class Backlog(NamedTuple):
 class Backlogs:
     """The pages of one worker."""
 
-    def __init__(self, log: Log, window: Window) -> None:
-        self._log, self._window = log, window
+    def __init__(self, log: Log, glance: Glance) -> None:
+        self._log, self._glance = log, glance
         self._lock = Lock()
         self._kept: OrderedDict[Key, Backlog] = OrderedDict()  # the longest unused one first
         self._size = 0
@@ -68,7 +68,7 @@ class Backlogs:
         """Return ``kept`` with what is new since; None: it has to be read anew."""
         channels, cursor, max_bytes = key
         page, now = kept.page, time.monotonic()
-        tail = self._window.tail()
+        tail = self._glance.tail()
         if tail is None:
             if now - kept.read > BLIND:
                 return None

@@ -23,6 +23,7 @@ from .backlogs import Backlogs
 from .broker.interface import Broker, Page
 from .broker.roster import is_internal
 from .errors import LogUnavailable
+from .glance import Glance
 from .message import Bundle, Cursor, Loss, Message
 from .seats import Seats
 from .subscriber import Subscriber as Subscriber
@@ -58,7 +59,8 @@ class Hub:
         self._target = self._position  # ... and being handed out up to here
         self._listeners: dict[str, dict[Subscriber, None]] = {}
         self.window = Window(self._follower, self.lock, self._listeners)
-        self.backlogs = Backlogs(broker.log, self.window)
+        self.glance = Glance(self.window)
+        self.backlogs = Backlogs(broker.log, self.glance)
         self._subscribers: dict[Subscriber, None] = {}  # a set takes up to three times as much
         self._moved: set[str] = set()  # channels where somebody came or left since ``moved``
         self._left: set[Subscriber] = set()  # who has left some of its channels within this page
@@ -112,6 +114,17 @@ class Hub:
             for channel in moved
             if not is_internal(channel)
         }
+
+    def now(self) -> Cursor:
+        """Return where the log is: what a client has that comes without a cursor.
+
+        Raises:
+            LogUnavailable: the log does not answer.
+        """
+        tail = self.glance.tail()
+        if tail is not None and tail.cursor.epoch == self._target.epoch:
+            return tail.cursor
+        return self.log.read((), None).cursor
 
     def position_of(self, subscriber: Subscriber) -> Cursor:
         """Return how far ``subscriber``, which is live, has been served."""

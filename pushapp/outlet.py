@@ -41,6 +41,9 @@ class Outlet(Protocol):
     def write(self, data: bytes) -> None:
         """Send ``data``, or keep it until it can be sent; over the bound ``on_overflow`` comes."""
 
+    def write_first(self, data: bytes) -> None:
+        """As ``write``, where more is written next: it may leave with that, or 0.2 s later."""
+
     def finish(self, farewell: bytes = b"") -> None:
         """Send what is unsent and ``farewell``, then end; the owner hears no more."""
 

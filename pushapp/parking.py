@@ -23,6 +23,7 @@ from .wheel import Slot
 LINGER = 5.0  # seconds that a client may take to say goodbye
 LAST = 60.0  # seconds that it may take to read its last bytes
 _READ, _WRITE = 1, 2  # libev's EV_READ, EV_WRITE
+_MORE = getattr(_socket, "MSG_MORE", 0)  # Linux
 _PIECES = 64  # buffers in one sendmsg; the kernel's limit is 1,024
 
 
@@ -128,13 +129,19 @@ class ParkedSocket:
     # -- writing -------------------------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
+        self._write(data, 0)
+
+    def write_first(self, data: bytes) -> None:
+        self._write(data, _MORE)
+
+    def _write(self, data: bytes, flags: int) -> None:
         if self._sock is None or self._ending:
             return
         if self._queue:
             self._keep(data)
             return
         try:
-            sent = self._sock.send(data)
+            sent = self._sock.send(data, flags)
         except BlockingIOError:
             sent = 0
         except OSError:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from .again import Glance
 from .broker import open_broker
 from .courier import HttpCourier
 from .departures import Departures
@@ -48,7 +47,6 @@ class Running:
             self.broker.close()
             raise
         self.lot = Lot(self.hub.wheel, settings.buffer, settings.buffer_total, settings.heartbeat)
-        self.glance = Glance(self.hub.window)
         self.presence = Presence(
             self.broker.roster,
             settings.presence_grace,

@@ -184,8 +184,7 @@ def _check_log(push: Push) -> None:
     Raises:
         LogUnavailable: it does not.
     """
-    if push.hub.window.tail() is None:  # it takes waiting to find out
-        push.broker.log.read((), None)
+    push.hub.now()
 
 
 def _grant_or_why_not(push: Push, wanted: Asked) -> Grant | NoCredentials:

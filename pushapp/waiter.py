@@ -41,6 +41,8 @@ class Waiter:
             self._changed.notify_all()
             self._lot.grow(self, len(data))
 
+    write_first = write
+
     def read(self, timeout: float | None = None) -> bytes | None:
         """Return the next bytes; b"" where none came in ``timeout`` seconds, None at the end."""
         with self._changed:

@@ -117,3 +117,21 @@ def test_a_client_that_has_left_is_let_go(context: Context) -> None:
     theirs.close()
     subscriber.deliver(bundles()[0])
     assert subscriber.outlet.closed and len(context.hub) == 0
+
+
+def test_a_first_word_gets_there_where_nothing_follows(context: Context) -> None:
+    """The kernel keeps it for a moment, so that it leaves with what does; and in its place."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        theirs = socket.create_connection(listener.getsockname(), 5)
+        mine, _ = listener.accept()
+    parked = ParkedSocket(mine.detach(), context.lot, stream(WebSocket, context))
+    parked.write_first(b"alone")
+    assert theirs.recv(100) == b"alone"
+    parked.write_first(b"welcome ")
+    parked.write(b"live")
+    came = b""
+    while len(came) < 12:
+        came += theirs.recv(100)
+    assert came == b"welcome live"
+    parked.close()
+    theirs.close()

@@ -15,6 +15,7 @@ LAYERS = [
     {"message", "errors", "environ", "address", "quota", "settings", "shared"},
     {"broker", "caller", "client", "finding", "signature", "board", "tally", "traffic"},
     {"cutting", "wheel", "window"},
+    {"glance"},
     {"backlogs"},
     {"subscriber", "seats"},
     {"hub", "metered"},

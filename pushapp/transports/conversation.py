@@ -70,7 +70,7 @@ class Conversation(Stream):
 
     def _start(self, outlet: Outlet, greeting: bytes = b"") -> None:
         if self._unknown is not None:
-            self.welcome(outlet, greeting)
+            outlet.write(self.welcome(outlet, greeting))
             try:
                 self.context.hub.join(self, ())  # it counts, and a drain finds it
             except PushError as error:

@@ -120,17 +120,17 @@ class Stream(Subscriber):
 
         May take as long as the client reads its backlog; a client that does not is cut off.
         """
-        self.welcome(outlet, greeting)
+        outlet.write_first(self.welcome(outlet, greeting))
         self.context.hub.wheel.set(self, self._next_due())
         self.go_on(asked)
 
-    def welcome(self, outlet: Outlet, greeting: bytes = b"") -> None:
-        """Say that the connection is there, after ``greeting``."""
+    def welcome(self, outlet: Outlet, greeting: bytes = b"") -> bytes:
+        """Begin on ``outlet``; return what says so, after ``greeting``."""
         self.outlet = outlet
         self.context.hub.tally.opened[self.transport] += 1
         beat = self.context.heartbeat
         welcome = f'"connection":"{self.id}","heartbeat":{beat:g},"version":{VERSION}'
-        outlet.write(greeting + self.named("welcome", welcome))
+        return greeting + self.named("welcome", welcome)
 
     def go_on(self, asked: Asked) -> None:
         """Hand out what follows the welcome, then go live. As ``begin``."""
@@ -140,7 +140,7 @@ class Stream(Subscriber):
             self.context.presence.came(self)
             cursor, told = asked.cursor, None
             if cursor is None and (asked.history or asked.presence):
-                cursor = self.context.hub.log.read((), None).cursor  # first: "now" is before it
+                cursor = self.context.hub.now()  # first: it is before what is told
                 if asked.history:
                     self.send_history(self.channels, asked.history)
             if asked.presence:
@@ -212,7 +212,9 @@ class Stream(Subscriber):
     ) -> tuple[Page, Bundle | None]:
         """Return the next page, with its messages as others share them where they may."""
         hub, most = self.context.hub, self.context.page_bytes
-        if cursor is None or upto is not None:
+        if cursor is None:
+            return Page(hub.now()), None
+        if upto is not None:
             return hub.log.read(channels, cursor, upto=upto, max_bytes=most), None
         backlog = hub.backlogs.read(channels, cursor, most)
         return backlog.page, backlog.bundle

@@ -1,0 +1,35 @@
+"""Where the log is, looked at once in each turn of the event loop.
+
+What belongs here: one look for all who are served in a turn. What does not: the look itself
+(``broker``), what is concluded from it.
+
+What is served in a turn had come when it began, so one look serves all of it: a crowd that comes
+back, and pollers that ask at once.
+"""
+
+from __future__ import annotations
+
+from gevent import get_hub
+from gevent.monkey import is_module_patched
+
+from .broker.interface import Tail
+from .window import Window
+
+
+class Glance:
+    """The looks of one worker."""
+
+    def __init__(self, window: Window) -> None:
+        self._window = window
+        self._turns = is_module_patched("threading")  # else each thread would have its own loop
+        self._turn = -1.0  # the loop's own time, which moves on with each turn
+        self._tail: Tail | None = None
+
+    def tail(self) -> Tail | None:
+        """Return where the log is; None where only reading tells."""
+        if not self._turns:
+            return self._window.tail()
+        turn = get_hub().loop.now()
+        if turn != self._turn:
+            self._tail, self._turn = self._window.tail(), turn
+        return self._tail
