@@ -17,11 +17,13 @@ from .broker.interface import ChannelInfo
 from .credentials import identify, publisher
 from .current import current_push
 from .errors import InvalidInput, LogUnavailable, NoCredentials, NotFound
+from .handover import VERDICT
 from .message import CHANNEL_PATTERN, Cursor, dump
 from .origins import check_origin
 from .problem import problem, secure
 from .publish import MAX_BODY, load_json
 from .reply import json_reply, raw_reply
+from .republish import may_come_again
 from .throttle import count_messages, count_publish
 from .transports.poll import array
 
@@ -59,7 +61,11 @@ def register_health(app: Flask) -> None:
 def publish() -> Response:
     """Append what came; a 2xx is a promise."""
     push = current_push()
-    if push.api_keys.current() is not None:
+    verdict: Exception | None = request.environ.get(VERDICT)
+    if verdict is not None:  # the express lane has tried: here it is only said what came of it
+        read_body(request, MAX_BODY)
+        raise verdict
+    if (key := push.api_keys.current()) is not None:
         push.api_keys.require_publish()
     elif identify(push) is None:
         if "Authorization" in request.headers or not push.gate.publishes:
@@ -71,7 +77,10 @@ def publish() -> Response:
     for channel in dict.fromkeys(draft.channel for draft in wanted.drafts):
         push.gate.may_publish(channel)
     count_messages(push, wanted.drafts)
-    return json_reply(push.append(wanted, publisher(push)))
+    answered = push.append(wanted, publisher(push))
+    push.tally.publishes["app"] += 1
+    may_come_again(push, key)
+    return json_reply(answered)
 
 
 def ticket() -> Response:

@@ -14,9 +14,12 @@ from .background import spawn
 from .broker.interface import Page
 from .cutting import END, LONGEST
 from .errors import PushError
+from .handover import Head
 from .lane import Known
 from .outlet import Lot
 from .parking import ParkedSocket
+from .posting import Found, Posting
+from .republish import BEGIN
 from .transports.longpoll import LongPoll
 from .transports.params import Asked
 from .transports.poll import Answer, etag, interval, unchanged
@@ -44,6 +47,7 @@ class Bay:
         "_known",
         "_lot",
         "_parked",
+        "_posted",
         "_since",
         "slot",
     )
@@ -56,6 +60,7 @@ class Bay:
         self._busy = False  # a request is being answered
         self._known: Known | None = None  # what was asked last, ...
         self._head, self._asked = b"", _NOTHING  # ... with which head, and what it meant
+        self._posted: Found | None = None  # what was published last
         self.slot: Slot | None = None  # the wheel's
 
     # -- between requests ----------------------------------------------------------------------
@@ -84,7 +89,9 @@ class Bay:
             return
         if self._early:
             data = self._early + data
-        if data.endswith(END):
+        if data.startswith(BEGIN):
+            self._on_post(data)
+        elif data.endswith(END):
             if self._early:
                 self._early = b""
                 self._lot.wheel.set(self, self._connection.yard.keepalive)
@@ -93,12 +100,16 @@ class Bay:
             except Exception:  # nobody else would hear of it, and the client would wait
                 log.exception("answering in the lane failed; the app tries it")
                 self._give_back(data)
-        elif len(data) < LONGEST and _BEGIN.startswith(data[: len(_BEGIN)]):
-            if not self._early:
-                self._lot.wheel.set(self, PATIENCE)
-            self._early = data
+        elif len(data) < LONGEST and END not in data and _is_begun(data):
+            self._wait_for_more(data)
         else:
             self._give_back(data)
+
+    def _wait_for_more(self, data: bytes) -> None:
+        """Have gunicorn take the request that ``data`` begins, unless the rest of it comes."""
+        if not self._early:
+            self._lot.wheel.set(self, PATIENCE)
+        self._early = data
 
     def on_due(self) -> float | None:
         """The rest of a head has not come, or no request for a long time."""
@@ -127,7 +138,9 @@ class Bay:
 
     def close(self) -> None:
         """End a connection that is idle."""
-        if self._parked is not None and not self._busy:
+        if END in self._early:
+            self._give_back(self._early)  # a publish that has begun, which gunicorn can still take
+        elif self._parked is not None and not self._busy:
             self._parked.finish()
             self.on_gone()
 
@@ -137,6 +150,47 @@ class Bay:
         self.on_gone()
         if parked is not None and not parked.closed:
             self._connection.yard.take_back(self._connection, parked.detach(), data)
+
+    # -- publishing ----------------------------------------------------------------------------
+
+    def _on_post(self, data: bytes) -> None:
+        """Publish what ``data`` asks for where the lane knows it, once it is there."""
+        found = self._connection.yard.find_post(data, self._connection.host, self._posted)
+        if found is None:
+            if END not in data and len(data) < LONGEST:
+                self._wait_for_more(data)
+            else:
+                self._give_back(data)
+            return
+        while self._parked is not None and (missing := found.size - len(data)) > 0:
+            more = self._parked.read(missing)
+            if more is None:
+                if self._parked is not None:
+                    self._wait_for_more(data)
+                return
+            data += more
+        if self._parked is None or len(data) > found.size:
+            self._give_back(data)  # the next request has come, too
+            return
+        if self._early:
+            self._early = b""
+            self._lot.wheel.set(self, self._connection.yard.keepalive)
+        self._parked.pause()
+        self._posted, self._busy = found, True
+        self._connection.yard.reading += 1
+        Posting(self, found, data).begin()
+
+    def answer(self, head: Head, body: bytes) -> None:
+        """See ``posting.Berth``."""
+        self._connection.yard.reading -= 1
+        ends = self._connection.yard.draining or not self._connection.keeps
+        self._send((head.closing() if ends else head).answer("", body), ends=ends)
+
+    def leave_to_app(self, data: bytes, verdict: Exception | None = None) -> None:
+        """See ``posting.Berth``."""
+        self._connection.yard.reading -= 1
+        self._connection.verdict = verdict
+        self._give_back(data)
 
     # -- answering -----------------------------------------------------------------------------
 
@@ -281,3 +335,8 @@ class Bay:
         self._busy = True
         parked.resume()
         waiting.stay(parked, connection, known.heads[200])
+
+
+def _is_begun(data: bytes) -> bool:
+    """Tell whether ``data`` may be the first bytes of a request that the lane knows."""
+    return _BEGIN.startswith(data[: len(_BEGIN)]) or BEGIN.startswith(data[: len(BEGIN)])

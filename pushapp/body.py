@@ -66,6 +66,9 @@ def read_body(request: Request, limit: int) -> bytes:
     if len(body) > limit:
         end_connection(request)
         raise TooLarge("body", f"over {limit} bytes", f"at most {limit}")
+    if size is not None and len(body) < size:  # gunicorn does not say so
+        end_connection(request)
+        raise InvalidInput("body", f"{len(body)} of {size} bytes", "it whole")
     return body
 
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, overload
 
 from .auth import Gate
 from .client_events import told
+from .message import Draft
 from .publish import PublishRequest, answer, parse
 from .running import Running
 from .settings import Settings
@@ -73,16 +74,20 @@ class Calls:
         """
         return parse(body, settings=self.settings, now=time.time(), header_key=header_key)
 
+    def drafts(self, wanted: PublishRequest, whose: str) -> list[Draft]:
+        """Return what is to be appended: the messages, and what webhooks are to be told of them."""
+        if not self.settings.webhook_url:
+            return wanted.drafts
+        return [*wanted.drafts, *told(wanted.drafts, whose, time.time())]
+
     def append(self, wanted: PublishRequest, whose: str) -> dict[str, object]:
         """Append what was checked, and return the answer. ``whose`` keeps publishers' keys apart.
 
         Raises:
             As ``publish``.
         """
-        drafts = wanted.drafts
-        if self.settings.webhook_url:
-            drafts = [*drafts, *told(drafts, whose, time.time())]
-        receipts = self.start().broker.log.append(drafts, wanted.append_key(whose))
+        drafts, key = self.drafts(wanted, whose), wanted.append_key(whose)
+        receipts = self.start().broker.log.append(drafts, key)
         return answer(receipts[: len(wanted.drafts)], wanted.single)
 
     def token(

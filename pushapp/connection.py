@@ -13,6 +13,7 @@ from .again import Again
 from .bay import Bay
 from .handover import Parkable
 from .parking import ParkedSocket
+from .republish import Republish
 
 if TYPE_CHECKING:
     from .yard import Yard
@@ -30,6 +31,7 @@ class Connection:
         "close",
         "head",
         "listener",
+        "verdict",
         "waiting",
         "yard",
     )
@@ -39,7 +41,8 @@ class Connection:
         self.busy = False  # a request is in progress
         self.close = False  # ... and is the last one
         self.waiting: Parkable | None = None
-        self.again: Again | None = None  # what may be remembered of its request
+        self.again: Again | Republish | None = None  # what may be remembered of its request
+        self.verdict: Exception | None = None  # what came of the publish that the app is given next
         self.head = b""  # the head of the next one, where it was read in the lane
         self.bay: Bay | None = None
 

@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 LONGEST = 4096  # bytes; browsers' heads have 400 to 1,500. gunicorn's own limits are higher
 END = b"\r\n\r\n"
-_LINE = b" HTTP/1.1\r\n"
+LINE = b" HTTP/1.1\r\n"
 
 #: What proxies set anew on each request: Heroku's router, whoever knows W3C Trace Context,
 #: Cloudflare and Amazon's load balancers.
-_TRACING = tuple(
+TRACING = tuple(
     f"\r\n{name}:".encode()
     for name in ("x-request-id", "x-request-start", "traceparent", "cf-ray", "x-amzn-trace-id")
 )
@@ -28,7 +28,7 @@ _MATCH = b"\r\nif-none-match:"
 
 _CURSOR = re.compile(rb"[a-z0-9.]{1,64}")
 _NUMBER = re.compile(rb"[0-9]{1,20}")
-_TRACE = re.compile(rb" [A-Za-z0-9_.:;=-]{1,200}")
+TRACE = re.compile(rb" [A-Za-z0-9_.:;=-]{1,200}")
 _ETAGS = re.compile(rb" [\x20-\x7e]{1,400}")
 _FRAMED = re.compile(
     rb"\r\n(?:content-length|transfer-encoding|expect|upgrade|te|trailer|[^:\r\n]*_[^:\r\n]*):"
@@ -47,7 +47,7 @@ class Cut(NamedTuple):
 
 def cut(head: bytes) -> Cut | None:
     """Return what ``head`` is made of; None where it is not one plain GET and nothing else."""
-    line = head.find(_LINE)
+    line = head.find(LINE)
     if line < 0 or not head.startswith(b"GET /") or head.find(END) != len(head) - 4:
         return None
     spans = []  # where values begin and end
@@ -74,10 +74,10 @@ def cut(head: bytes) -> Cut | None:
             return None
         match = head[start:end].decode().strip()
         spans.append(span)
-    for name in _TRACING:
+    for name in TRACING:
         if (at := fields.find(name)) >= 0:
             start, end = span = _field(head, line + at + len(name))
-            if not _TRACE.fullmatch(head, start, end):
+            if not TRACE.fullmatch(head, start, end):
                 return None
             spans.append(span)
     spans.sort()

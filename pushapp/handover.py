@@ -14,6 +14,8 @@ from .parking import ParkedSocket
 
 CONNECTION = "pushapp.connection"  # the environ's key for the Connection, where parking is possible
 
+VERDICT = "pushapp.verdict"  # ... for what came of a publish that was made without the app
+
 Mark = Literal["Content-Length", "ETag"]  # the fields that differ from answer to answer
 
 
@@ -22,7 +24,7 @@ class Connection(Protocol):
 
     close: bool  # set it to make the request in progress the last one
     waiting: Parkable | None  # set it to have the client parked after an empty response
-    again: Any  # set it to an ``again.Again`` where the request may come again as it is
+    again: Any  # an ``again.Again`` or a ``republish.Republish`` where the request may come again
 
     @property
     def parks(self) -> bool:

@@ -10,7 +10,6 @@ the app read it; so nothing but an equal head is ever answered here.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Any
 
 from .again import Again
@@ -18,15 +17,9 @@ from .broker.interface import Page
 from .cutting import Cut, cut, is_cursor, is_plain
 from .handover import Head, date
 from .lifting import head_of
+from .remembered import Remembered
 from .transports.params import Asked
 from .transports.poll import interval
-
-_MOST = 10_000  # requests remembered; whichever was asked longest ago is forgotten
-_BYTES = 16 << 20  # ... and bytes of their heads
-
-
-#: The peer's address, by which limits count, and a head without its values.
-Key = tuple[object, tuple[bytes, ...]]
 
 
 class Known:
@@ -103,8 +96,7 @@ class Lane:
     """The requests that one worker remembers."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[Key, Known] = OrderedDict()
-        self._bytes = 0  # of their heads
+        self._known: Remembered[Known] = Remembered()
 
     def __len__(self) -> int:
         return len(self._known)
@@ -114,12 +106,8 @@ class Lane:
         found = cut(head)
         if found is None:
             return None
-        key = host, found.parts
-        known = self._known.get(key)
-        if known is None:
-            return None
-        self._known.move_to_end(key)
-        return known, found
+        known = self._known.get((host, found.parts))
+        return None if known is None else (known, found)
 
     def learn(
         self,
@@ -143,20 +131,8 @@ class Lane:
         known = self._known.get(key)
         if known is None or known.again.waits != again.waits:
             known = Known(again, found.parts)
-            self._put(key, known)
+            self._known.put(key, known)
         known.learn(again, response.status_code, made)
-
-    def _put(self, key: Key, known: Known) -> None:
-        if self._known.pop(key, None) is None:
-            self._bytes += _size(key)
-        self._known[key] = known
-        while len(self._known) > _MOST or self._bytes > _BYTES:
-            oldest, _ = self._known.popitem(last=False)
-            self._bytes -= _size(oldest)
-
-
-def _size(key: Key) -> int:
-    return sum(map(len, key[1]))
 
 
 def _is_the_same_each_time(response: Any) -> bool:

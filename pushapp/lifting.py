@@ -83,8 +83,10 @@ _heads: dict[_Fields, Head] = {}
 _HEADS = 256  # distinct heads remembered; most waiting clients share one, and so their answers
 
 
-def head_of(response: Any) -> Head:
-    """Return the head of gunicorn's ``response``, as the app and its middlewares made it."""
+def head_of(response: Any, *, etag: bool = True) -> Head:
+    """Return the head of gunicorn's ``response``, as the app and its middlewares made it.
+
+    ``etag``: an answer with a body has one, also where this one has none."""
     parts, marks = [""], list[Mark]()
     for name, value in response.headers:
         mark = _MARKS.get(name.lower())
@@ -94,6 +96,8 @@ def head_of(response: Any) -> Head:
         elif name.lower() not in ("connection", "transfer-encoding", *_MARKS):
             parts[-1] += f"{name}: {value}\r\n"
     for mark in _MARKS.values():
+        if mark == "ETag" and not etag:
+            continue
         if mark not in marks and response.status_code != 304:  # which has no length
             marks.append(mark)
             parts.append("")
@@ -129,6 +133,11 @@ def is_unread(body: Any) -> bool:
     if left is not None:
         return bool(left > UNREAD)
     return getattr(body.reader, "parser", None) is not None  # in chunks: nobody knows how many
+
+
+def is_read(body: Any) -> bool:
+    """Tell whether nothing more of gunicorn's ``body`` is to come."""
+    return getattr(body.reader, "length", None) == 0
 
 
 def end_reading(client: Any) -> None:

@@ -108,6 +108,15 @@ class Limits:
         if wait := self._operations.take(connection, 0):
             raise Flood("a flood of frames", _whole(wait))
 
+    def check_publish(self, publisher: str, *, by_key: bool) -> None:
+        """Return where ``publish`` would count; count nothing.
+
+        Raises:
+            TooManyRequests: there are too many by this publisher.
+        """
+        buckets = self._key_publishes if by_key else self._publishes
+        _check(buckets.take(publisher, 0), "too many messages are published")
+
     def publish(self, publisher: str, *, by_key: bool) -> None:
         """Count a publish of one message.
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol, TypeVar
 
-from .broker.interface import PAGE_BYTES, PAGE_MESSAGES, AppendKey, Log, Page, Receipt
+from .broker.interface import PAGE_BYTES, PAGE_MESSAGES, Append, AppendKey, Log, Page, Receipt
 from .broker.roster import is_internal
 from .errors import LogUnavailable
 from .message import Cursor, Draft
@@ -30,11 +30,25 @@ class MeteredLog:
 
     def append(self, drafts: Sequence[Draft], key: AppendKey | None = None) -> list[Receipt]:
         receipts = self._time("append", lambda: self._log.append(drafts, key))
+        self._count(drafts, receipts)
+        return receipts
+
+    def append_now(self, asked: Sequence[Append]) -> list[list[Receipt] | Exception] | None:
+        start = time.perf_counter()
+        outcomes = self._log.append_now(asked)
+        if outcomes is not None:
+            took = time.perf_counter() - start
+            for one, outcome in zip(asked, outcomes, strict=True):
+                if not isinstance(outcome, Exception):
+                    self._tally.log["append"].observe(took)
+                    self._count(one.drafts, outcome)
+        return outcomes
+
+    def _count(self, drafts: Sequence[Draft], receipts: Sequence[Receipt]) -> None:
         if self._tally.traffic is not None:
             self._tally.traffic.publish(drafts)
         # What webhooks tell of a publish comes with it, as the last one, and is nobody's message.
         self._tally.published += len(receipts) - is_internal(drafts[-1].channel)
-        return receipts
 
     def read(
         self,

@@ -13,6 +13,7 @@ from flask import Flask
 from .broker import open_broker
 from .courier import HttpCourier
 from .departures import Departures
+from .desk import Desk
 from .endings import Endings
 from .figures import Figures
 from .hub import Hub
@@ -47,6 +48,7 @@ class Running:
             self.broker.close()
             raise
         self.lot = Lot(self.hub.wheel, settings.buffer, settings.buffer_total, settings.heartbeat)
+        self.desk = Desk(self.broker.log)
         self.presence = Presence(
             self.broker.roster,
             settings.presence_grace,

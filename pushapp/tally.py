@@ -113,6 +113,12 @@ METRICS = (
         "polls and long polls answered; lane: without gunicorn and Flask",
         {"transport": TRANSPORTS[:2], "way": ("app", "lane")},
     ),
+    Metric(
+        "counter",
+        "publishes",
+        "publish requests answered; lane: without gunicorn and Flask",
+        {"way": ("app", "lane")},
+    ),
     Metric("counter", "refusals", "requests, handshakes and ops refused", {"reason": REFUSALS}),
     Metric(
         "gauge",
@@ -186,6 +192,7 @@ class Tally:
         self.recoveries: dict[Labels, int] = dict.fromkeys(product(TRANSPORTS, OUTCOMES), 0)
         self.answers = dict.fromkeys(TRANSPORTS[:2], 0)
         self.lane = dict.fromkeys(TRANSPORTS[:2], 0)
+        self.publishes = {"app": 0, "lane": 0}
         self.refusals = dict.fromkeys(REFUSALS, 0)
         self.webhooks = {"taken": 0, "refused": 0}
         self.log_errors = dict.fromkeys((*OPERATIONS, "follow"), 0)
@@ -225,6 +232,7 @@ class Tally:
             "ended": self.ended,
             "recoveries": self.recoveries,
             "answers": answers | {(t, "lane"): n for t, n in self.lane.items()},
+            "publishes": by_label(self.publishes),
             "refusals": by_label(self.refusals),
             "webhooks": by_label(self.webhooks),
             "log_errors": by_label(self.log_errors),

@@ -25,10 +25,10 @@ from gevent.event import Event
 from .bay import Bay
 from .body import linger
 from .connection import Connection
-from .cutting import END, Cut
+from .cutting import Cut
 from .doors import Doors
 from .extension import live_pushes
-from .handover import CONNECTION
+from .handover import CONNECTION, VERDICT
 from .heads import HeadTimeout, Listening, Punctual
 from .lane import Known, Lane
 from .lifting import (
@@ -38,11 +38,14 @@ from .lifting import (
     Replayed,
     end_reading,
     head_of,
+    is_read,
     is_unread,
     is_unseen,
 )
 from .outlet import Lot
 from .parking import ParkedSocket
+from .posting import Found, Posts, head_in
+from .republish import Republish
 from .settings import Settings
 
 DRAIN_MARGIN = 3.0  # seconds before gunicorn's graceful_timeout by which a drain is over
@@ -61,7 +64,8 @@ class Yard:
         self.draining = False
         self.keepalive = float(worker.cfg.keepalive)  # seconds
         self.lane = Lane() if is_unseen(worker) else None
-        self.reading = 0  # answers that are being read in the lane
+        self.posts = Posts()
+        self.reading = 0  # answers that are being read in the lane, and publishes under way
         self._bays: set[Bay] = set()
         self._drained = Event()
         self._doors = Doors(next((push.settings for push in live_pushes()), Settings()))
@@ -113,6 +117,8 @@ class Yard:
         if connection is None or connection.client is not environ.get("gunicorn.socket"):
             return self._app(environ, start_response)  # type: ignore[no-any-return]
         connection.waiting = connection.again = None
+        if connection.verdict is not None:
+            environ[VERDICT], connection.verdict = connection.verdict, None
         head, connection.head = connection.head, b""
         environ[CONNECTION] = connection
         body = environ["wsgi.input"]
@@ -120,7 +126,7 @@ class Yard:
         if isinstance(result, GeneratorType):
             # A middleware that is a generator runs the app at its first step only.
             return Begun(result, lambda: self._finish(connection, body, result, start_response))
-        if connection.again is not None and not connection.close:
+        if connection.again is not None and not connection.close and is_read(body):
             self._learn(connection, head, environ, start_response.__self__)
             self._lift_next(connection, body.reader.unreader)
         self._finish(connection, body, result, start_response)
@@ -150,7 +156,7 @@ class Yard:
     def take_back(self, connection: Connection, fd: int, early: bytes) -> None:
         """Serve what comes next on ``fd`` in a new greenlet; ``early`` was read of it already."""
         connection.client = Replayed(early, fd)
-        connection.head = early if early.endswith(END) else b""
+        connection.head = head_in(early)
         gevent.spawn(self._serve_returned, connection)
 
     def _serve_returned(self, connection: Connection) -> None:
@@ -172,7 +178,11 @@ class Yard:
     ) -> None:
         """Remember the request that was answered just now, where its head is known."""
         again = connection.again
-        if head and self.lane is not None and again is not None and again.app is self._app:
+        if not head or self.lane is None or again is None or again.app is not self._app:
+            return
+        if isinstance(again, Republish):
+            self.posts.learn(head, connection.host, again, environ, response)
+        else:
             self.lane.learn(head, connection.host, again, environ, response)
 
     def _lift_next(self, connection: Connection, reader: Any) -> None:
@@ -206,6 +216,12 @@ class Yard:
     def find(self, head: bytes, host: object) -> tuple[Known, Cut] | None:
         """Return what the lane knows of a request."""
         return None if self.lane is None or self.draining else self.lane.find(head, host)
+
+    def find_post(self, data: bytes, host: object, last: Found | None) -> Found | None:
+        """Return what the lane knows of the publish that ``data`` begins with."""
+        if self.lane is None or self.draining:
+            return None
+        return self.posts.find(data, host, last)
 
     def count(self) -> None:
         """Count an answer as gunicorn does, which ends a worker after so many."""

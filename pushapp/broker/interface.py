@@ -85,6 +85,13 @@ class AppendKey:
     fingerprint: str
 
 
+class Append(NamedTuple):
+    """What is to be appended together, and what makes it happen once."""
+
+    drafts: Sequence[Draft]
+    key: AppendKey | None = None
+
+
 class Tail(NamedTuple):
     """Where the log is at one moment."""
 
@@ -148,6 +155,13 @@ class Log(Protocol):
         Raises:
             LogUnavailable: nothing was appended.
             KeyReused: ``key`` was used within 5 minutes with another fingerprint.
+        """
+
+    def append_now(self, asked: Sequence[Append]) -> list[list[Receipt] | Exception] | None:
+        """Append each of ``asked``, as ``append`` does; return what it would return or raise for
+        each. None where that takes waiting, or where it fails for all: nothing was appended then.
+
+        Never waits: it may be called from the event loop itself.
         """
 
     def read(

@@ -44,6 +44,24 @@ def _shared_server(
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def _single(
+    log_kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    directory = tmp_path_factory.mktemp("single")
+    server = Server(directory, WEB_CONCURRENCY=1, **settings_of(log_kind, request)).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def single(_single: Server) -> Iterator[Server]:
+    """A server with one worker, whose counts are its own."""
+    log = len(_single.log)
+    yield _single
+    _single.check_log(since=log)
+
+
 @pytest.fixture
 def log_settings(log_kind: str, request: pytest.FixtureRequest) -> dict[str, object]:
     return settings_of(log_kind, request)

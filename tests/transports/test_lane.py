@@ -22,27 +22,8 @@ from pushapp.extension import Push
 from ..jwts import claims, token
 from ..server import API_KEY, ORIGIN, READ_KEY, SECRET, Server, until
 from ..wire import Wire, request
-from .conftest import settings_of
 from .lane import answered_there, connected, plain, raw_reply, warm
 from .waiting import BOTH, now, wait_for_subscribers
-
-
-@pytest.fixture(scope="session")
-def _single(
-    log_kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Server]:
-    directory = tmp_path_factory.mktemp("single")
-    server = Server(directory, WEB_CONCURRENCY=1, **settings_of(log_kind, request)).start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def single(_single: Server) -> Iterator[Server]:
-    """A server with one worker, whose counts are its own."""
-    log = len(_single.log)
-    yield _single
-    _single.check_log(since=log)
 
 
 @pytest.fixture

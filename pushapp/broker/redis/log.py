@@ -16,6 +16,7 @@ from ..continuity import is_complete
 from ..interface import (
     PAGE_BYTES,
     PAGE_MESSAGES,
+    Append,
     AppendKey,
     ChannelInfo,
     Follower,
@@ -67,6 +68,9 @@ class RedisLog:
         if times:
             self._scheduled(min(times))
         return receipts
+
+    def append_now(self, asked: Sequence[Append]) -> None:
+        """It always takes waiting; those who wait are sent together."""
 
     def _arguments(self, draft: Draft) -> list[object]:
         """Return the nine that append.lua wants; what does not fit fails before it is sent."""

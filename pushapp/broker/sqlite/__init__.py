@@ -26,10 +26,9 @@ from .log import SqliteLog
 from .roster import SqliteRoster
 from .upkeep import Upkeep
 from .wake import Folder, bell
-from .writer import Writer
+from .writer import CHECK, Writer
 
 _DUE = 100  # scheduled messages fired in one transaction
-_CHECKPOINT = 16  # transactions between looks at the WAL; each adds a MiB or two at most
 _ROOM = 32 << 20  # bytes that are to be free on the disk, or a twentieth of a small one
 
 
@@ -82,7 +81,7 @@ class SqliteBroker:
             follower.tell(tx)
         with contextlib.suppress(OSError):  # a ring that gets lost only delays
             self._bells().ring()
-        if not self.writer.transactions % _CHECKPOINT:
+        if not self.writer.transactions % CHECK:  # each adds a MiB or two at most
             self.upkeep.checkpoint()
 
     def check(self) -> None:

@@ -111,6 +111,11 @@ class LogFile:
         self._closed = False
         self._noted = Cursor("", 0)
 
+    @property
+    def waits(self) -> bool:
+        """Whether a commit waits for the disk."""
+        return self._full
+
     def snapshot(self, read: Callable[[sqlite3.Cursor, Meta], T]) -> T:
         """Return what ``read`` finds in the log at one moment.
 

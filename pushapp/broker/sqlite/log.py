@@ -19,6 +19,7 @@ from ...settings import Retention
 from ..interface import (
     PAGE_BYTES,
     PAGE_MESSAGES,
+    Append,
     AppendKey,
     ChannelInfo,
     Follower,
@@ -64,6 +65,14 @@ class SqliteLog:
     # -- appending -----------------------------------------------------------------------------
 
     def append(self, drafts: Sequence[Draft], key: AppendKey | None = None) -> list[Receipt]:
+        return self._writer.run(self._appending(drafts, key))
+
+    def append_now(self, asked: Sequence[Append]) -> list[list[Receipt] | Exception] | None:
+        return self._writer.run_now([self._appending(*one) for one in asked])
+
+    def _appending(
+        self, drafts: Sequence[Draft], key: AppendKey | None
+    ) -> Callable[[Tx], list[Receipt]]:
         def work(tx: Tx) -> list[Receipt]:
             if key is not None:
                 known = _remembered(tx, key)
@@ -81,7 +90,7 @@ class SqliteLog:
                 _remember(tx, key, receipts)
             return receipts
 
-        return self._writer.run(work)
+        return work
 
     def publish(self, tx: Tx, drafts: Sequence[Draft]) -> list[str]:
         """Give ``drafts`` their ids and put them into the log, within ``tx``."""

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
-from ...errors import PushError
+from ...errors import LogUnavailable, PushError
 from .file import PATIENCE, LogFile, Tx, attempts
 from .trouble import Busy, is_of_request
 
 T = TypeVar("T")
 
+CHECK = 16  # transactions; with each such many-th ``ring`` may look after the file, and take time
 _TOGETHER = 200  # jobs in one transaction: a bound on how long it holds the file
 
 
@@ -50,6 +52,11 @@ class _Job(Generic[T]):
                 raise
             self.error, self.unfit = error, True
             raise _Unfit from error  # what it has written goes, and the others come again
+
+
+def _run_all(batch: Sequence[_Job[Any]], tx: Tx) -> None:
+    for job in batch:
+        job.run(tx)
 
 
 class Writer:
@@ -85,6 +92,30 @@ class Writer:
         if job.error is not None:
             raise job.error
         return cast(T, job.result)
+
+    def run_now(self, works: Sequence[Callable[[Tx], T]]) -> list[T | Exception] | None:
+        """Return what each of ``works`` returns or raises, all in one transaction; None where that
+        takes waiting, or where it fails for all: nothing was written then. Never waits."""
+        if self._file.waits or len(works) > _TOGETHER:
+            return None
+        if (self.transactions + 1) % CHECK == 0:
+            return None  # one of those whose caller can wait for what ``ring`` may do then
+        with self._lock:
+            if self._led:
+                return None
+            self._led = True
+        batch = [_Job(work) for work in works]
+        try:
+            try:
+                tx = self._file.transact(partial(_run_all, batch), lambda: None)
+            except (Busy, _Unfit, LogUnavailable):  # who waits finds out more
+                return None
+            self.transactions += 1
+            if tx.news:
+                self._ring(tx)
+        finally:
+            self._hand_over()
+        return [cast(T, job.result) if job.error is None else job.error for job in batch]
 
     def _leave(self, job: _Job[Any]) -> None:
         """Take out a job that nobody waits for."""
@@ -125,10 +156,6 @@ class Writer:
     def _commit(self, batch: list[_Job[Any]]) -> None:
         """Do all that waits, which goes into ``batch``."""
 
-        def work(tx: Tx) -> None:
-            for job in batch:
-                job.run(tx)
-
         def done() -> None:
             for job in batch:
                 job.done = True
@@ -139,7 +166,7 @@ class Writer:
                 batch += self._waiting[:room]
                 del self._waiting[:room]
             try:
-                tx = self._file.transact(work, done)
+                tx = self._file.transact(partial(_run_all, batch), done)
             except (Busy, _Unfit):
                 continue
             self.transactions += 1
