@@ -157,7 +157,8 @@ class Yard:
         """Serve what comes next on ``fd`` in a new greenlet; ``early`` was read of it already."""
         connection.client = Replayed(early, fd)
         connection.head = head_in(early)
-        gevent.spawn(self._serve_returned, connection)
+        # known from here on, or a drain could end before its greenlet has begun
+        self._connections[gevent.spawn(self._serve_returned, connection)] = connection
 
     def _serve_returned(self, connection: Connection) -> None:
         client = connection.client

@@ -6,8 +6,8 @@ log (``log``), following it (``follow``), who is connected (``roster``).
 
 from __future__ import annotations
 
-import contextlib
 import json
+import logging
 import os
 import shutil
 import sqlite3
@@ -27,6 +27,8 @@ from .roster import SqliteRoster
 from .upkeep import Upkeep
 from .wake import Folder, bell
 from .writer import CHECK, Writer
+
+log = logging.getLogger(__name__)
 
 _DUE = 100  # scheduled messages fired in one transaction
 _ROOM = 32 << 20  # bytes that are to be free on the disk, or a twentieth of a small one
@@ -49,12 +51,12 @@ class SqliteBroker:
         self._followers: list[SqliteFollower] = []
         self.writer = Writer(self._file, self._ring)
         retention = with_internal(retention)
-        log = SqliteLog(self._file, self.writer, retention, self._follow)
-        roster = SqliteRoster(self._file, self.writer, log)
+        own = SqliteLog(self._file, self.writer, retention, self._follow)
+        roster = SqliteRoster(self._file, self.writer, own)
         self.upkeep = Upkeep(self._file, self.writer, retention, roster)
-        self.log: Log = log
+        self.log: Log = own
         self.roster: Roster = roster
-        self.schedule: Schedule = SqliteSchedule(self._file, self.writer, log)
+        self.schedule: Schedule = SqliteSchedule(self._file, self.writer, own)
         self.leases: Leases = SqliteLeases(self._file, self.writer)
         self.control: Control = SqliteControl(self._file, self.writer)
         survives = "a power cut" if synchronous == "full" else "the death of any process"
@@ -79,8 +81,10 @@ class SqliteBroker:
     def _ring(self, tx: Tx) -> None:
         for follower in self._followers:
             follower.tell(tx)
-        with contextlib.suppress(OSError):  # a ring that gets lost only delays
+        try:
             self._bells().ring()
+        except OSError as error:  # a ring that gets lost only delays
+            log.debug("nobody was told: %s", error)
         if not self.writer.transactions % CHECK:  # each adds a MiB or two at most
             self.upkeep.checkpoint()
 

@@ -30,7 +30,7 @@ from ..interface import (
 )
 from ..internal import ranges_of_clients
 from ..names import random_name
-from .file import LogFile, Meta, Tx
+from .file import LogFile, Meta, Row, Tx
 from .rows import (
     AFTER,
     FIELDS,
@@ -47,6 +47,20 @@ from .rows import (
 from .writer import Writer
 
 KEY_TTL = 300.0  # seconds that an idempotency key is remembered (docs/protocol.md)
+
+
+_INSERT = "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?)"
+_GROW = "UPDATE channel SET last = ?, last_time = ?, kept = ? WHERE id = ?"
+
+
+class _Growing:
+    """A channel within a transaction that appends to it."""
+
+    __slots__ = ("id", "kept", "last", "size")
+
+    def __init__(self, row: Channel, size: int) -> None:
+        self.id, self.kept, self.size = row.id, row.kept, size
+        self.last = row.last if row.last > row.base else None  # None: it had none that we know of
 
 
 class SqliteLog:
@@ -94,33 +108,29 @@ class SqliteLog:
 
     def publish(self, tx: Tx, drafts: Sequence[Draft]) -> list[str]:
         """Give ``drafts`` their ids and put them into the log, within ``tx``."""
-        channels: dict[str, Channel] = {}
-        ids, rows = [], []
+        channels: dict[str, _Growing] = {}
+        ids, now = [], tx.now
         for draft in drafts:
             name = draft.channel
-            channel = channels.get(name) or _open(tx, name, self._retention(name))
-            tx.head += 1
-            n = tx.head
-            prev = channel.last if channel.last > channel.base else None
-            expires = None if draft.ttl is None else tx.now + draft.ttl
-            rows.append((n, channel.id, prev, draft.event, tx.now, expires, draft.data))
-            tx.fresh.append((name, (n, prev, draft.event, tx.now, expires, draft.data)))
-            channels[name] = channel._replace(last=n, kept=channel.kept + 1)
+            channel = channels.get(name)
+            if channel is None:
+                retention = self._retention(name)
+                channel = channels[name] = _Growing(_open(tx, name, retention), retention.size)
+            n = tx.head = tx.head + 1
+            prev, channel.last = channel.last, n
+            channel.kept += 1
+            expires = None if draft.ttl is None else now + draft.ttl
+            row = n, prev, draft.event, now, expires, draft.data
+            tx.execute(_INSERT, (n, channel.id, *row[1:]))
+            tx.fresh.append((name, row))
             ids.append(f"{tx.epoch}.{n}")
             if draft.retain:
-                _retain(tx, channel.id, rows[-1])
-        for row in rows:
-            tx.execute("INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-        for name, channel in channels.items():
-            kept = channel.kept
-            size = self._retention(name).size
-            if kept > size:
-                trim(tx, channel.id, kept - size)
-                kept = size
-            tx.execute(
-                "UPDATE channel SET last = ?, last_time = ?, kept = ? WHERE id = ?",
-                (channel.last, tx.now, kept, channel.id),
-            )
+                _retain(tx, channel.id, row)
+        for channel in channels.values():
+            if channel.kept > channel.size:
+                trim(tx, channel.id, channel.kept - channel.size)
+                channel.kept = channel.size
+            tx.execute(_GROW, (channel.last, now, channel.kept, channel.id))
         tx.news = True
         return ids
 
@@ -239,15 +249,11 @@ def _open(tx: Tx, name: str, retention: Retention) -> Channel:
     return channel
 
 
-def _retain(tx: Tx, channel: int, row: tuple[object, ...]) -> None:
-    n, _, prev, event, time, expires, data = row
-    if data == "null":
+def _retain(tx: Tx, channel: int, row: Row) -> None:
+    if row[-1] == "null":
         tx.execute("DELETE FROM retained WHERE channel = ?", (channel,))
     else:
-        tx.execute(
-            "INSERT OR REPLACE INTO retained VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (channel, n, prev, event, time, expires, data),
-        )
+        tx.execute("INSERT OR REPLACE INTO retained VALUES (?, ?, ?, ?, ?, ?, ?)", (channel, *row))
 
 
 def _schedule(tx: Tx, draft: Draft, at: float) -> Scheduled:
