@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from .broker.bring import together
 from .broker.roster import Entry, Roster
 from .errors import LogUnavailable
 from .headcount import Headcount
@@ -95,7 +96,7 @@ class Presence:
         with self._lock:
             self._changed.add(stream.id)
             if stream in self._doubles.get(stream.id, ()):
-                return  # the newer one speaks for both
+                return
             before = self._streams.get(stream.id)
             if before is not None and before is not stream:  # it tries a better transport
                 self._doubles.setdefault(stream.id, []).append(before)
@@ -111,6 +112,7 @@ class Presence:
             others = self._doubles.get(id, [])
             if stream in others:
                 others.remove(stream)
+                self._changed.add(id)
             elif self._streams.get(id) is not stream:
                 return
             elif others:
@@ -201,7 +203,7 @@ class Presence:
             known = self._sync(came, gone, waiting)
             if not known:  # it was away for too long, or the log is new
                 with self._lock:
-                    came = [s.entry() for s in self._streams.values()]
+                    came = [self._said_by(stream) for stream in self._streams.values()]
                     came += [p.entry for p in self._pollers.values()]
                 changed |= {entry.id for entry in came}
                 waiting = {**self._headcount.said, **waiting}
@@ -246,12 +248,17 @@ class Presence:
         came, gone = [], []
         for id in changed:
             if (stream := self._streams.get(id)) is not None:
-                came.append(stream.entry())
+                came.append(self._said_by(stream))
             elif (poller := self._pollers.get(id)) is not None:
                 came.append(poller.entry)
             elif id not in self._ended:  # one that came and went between two looks is not brought
                 gone.append(id)
         return came, gone
+
+    def _said_by(self, stream: Stream) -> Entry:
+        """Return the entry of a stream, and of those under its id that are older, together."""
+        entries = [one.entry() for one in (stream, *self._doubles.get(stream.id, ()))]
+        return entries[0] if len(entries) == 1 else together([("", e) for e in entries]).entry
 
     def close(self) -> None:
         """Say no more; idempotent. Who was here is held for the grace time, to come back to

@@ -185,12 +185,14 @@ def test_a_stream_takes_its_poller_over(presence: Presence, roster: Roster, cloc
 
 
 def test_two_streams_under_one_id(presence: Presence, roster: Roster, clock: Clock) -> None:
-    """It is there for as long as one of them is, whichever ends first."""
+    """It is there for as long as one of them is, whichever ends first, and where either is."""
     for first_ends in (True, False):
         roster.told.clear()
         old, new = Stream("x", "old"), Stream("x", "new")
         presence.came(old)
         presence.came(new)
+        presence.bring()
+        assert roster.last["x"].channels == ("new", "old")
         presence.left(old if first_ends else new)
         clock.now += 2 * GRACE
         presence.bring()
