@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from ssl import SSLContext, create_default_context
 from urllib.parse import urlsplit
 
 from gevent import Timeout
@@ -23,7 +24,8 @@ class HttpCourier:
 
     def __init__(self, url: str, secrets: tuple[str, ...]) -> None:
         parts = urlsplit(url)
-        self._kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+        self._is_secure = parts.scheme == "https"
+        self._context: SSLContext | None = None
         self._host, self._port = parts.hostname or "", parts.port
         self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._secrets = secrets
@@ -51,10 +53,17 @@ class HttpCourier:
             TIMESTAMP: timestamp,
             SIGNATURE: sign(self._secrets, timestamp, body),
         }
-        connection = self._kind(self._host, self._port, timeout=DEADLINE)
+        connection = self._connection()
         try:
             connection.request("POST", self._target, body, headers)
             reply = connection.getresponse()
             return reply.status, reply.reason
         finally:
             connection.close()
+
+    def _connection(self) -> HTTPConnection:
+        if not self._is_secure:
+            return HTTPConnection(self._host, self._port, timeout=DEADLINE)
+        if self._context is None:  # once: to read the machine's certificates stops all for 30 ms
+            self._context = create_default_context()
+        return HTTPSConnection(self._host, self._port, timeout=DEADLINE, context=self._context)

@@ -5,9 +5,11 @@ What belongs here: what an app's own server does. What does not: what is right (
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -21,7 +23,8 @@ SECRET = "a-secret-of-the-webhooks-of-the-tests"
 class Receiver:
     """Takes webhooks at ``url``; ``batches`` holds those that it has acknowledged, verified."""
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Path | None = None) -> None:
+        """``certificate``: with its key in one PEM file, for https."""
         self.answer: Callable[[], int | None] = lambda: 200  # None: no answer at all
         self.headers: dict[str, str] = {}  # of its answers
         self.tried: SimpleQueue[dict[str, Any]] = SimpleQueue()
@@ -51,7 +54,12 @@ class Receiver:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}/hook?who=tests"
+        scheme = "http"
+        if certificate is not None:
+            context, scheme = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), "https"
+            context.load_cert_chain(certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"{scheme}://127.0.0.1:{self._server.server_port}/hook?who=tests"
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), daemon=True
         )

@@ -7,8 +7,15 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from pushapp import courier
 from pushapp.courier import HttpCourier
@@ -47,6 +54,41 @@ def test_whatever_else_it_answers_is_none(receiver: Receiver, status: int) -> No
     receiver.headers = {"Location": receiver.url}
     assert str(status) in str(post(receiver.url))
     assert len(receiver.paths) == 1
+
+
+def test_a_receiver_has_to_prove_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By https, with a certificate that this machine believes; what it believes is read once."""
+    read: list[None] = []
+    make = courier.create_default_context
+    monkeypatch.setattr(courier, "create_default_context", lambda: read.append(None) or make())
+    certificate = tmp_path / "receiver.pem"
+    certificate.write_bytes(self_signed("127.0.0.1"))
+    receiver = Receiver(certificate)
+    try:
+        assert "certificate" in str(post(receiver.url))
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        believes = HttpCourier(receiver.url, (SECRET,))
+        read.clear()
+        assert [believes.deliver(BODY) for _ in range(3)] == [None] * 3
+        assert len(read) == 1 and len(receiver.paths) == 3
+    finally:
+        receiver.close()
+
+
+def self_signed(address: str) -> bytes:
+    """Return a certificate for an address, and its key, as PEM."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    now = datetime.now(UTC)
+    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))])
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(names, critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return made.public_bytes(Encoding.PEM) + private
 
 
 def test_one_that_is_not_there_is_told(receiver: Receiver) -> None:
