@@ -246,6 +246,9 @@ class LogFile:
             # of a new file: half of SQLite's default costs a quarter less per publish, because a
             # commit writes whole pages (50 to 38 µs with SQLite 3.40; no more for 60,000 bytes)
             cursor.execute("PRAGMA page_size = 2048")
+            # 300 KiB of pages, where the default is 2 MB. Reads of the file, over 2,000 channels: a
+            # publish 0.3 with either, one of 50 messages 9 → 15, one of 1,000 messages 0 → 380
+            cursor.execute("PRAGMA cache_size = -300")
             cursor.execute("PRAGMA journal_mode = WAL").fetchone()
             cursor.execute(f"PRAGMA synchronous = {'FULL' if self._full else 'NORMAL'}")
             # no publish pays for a checkpoint, and the WAL's size tells when one is due: ``upkeep``
