@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ..jwts import token
 from ..needs import needs
 from ..other_clients.line import Line
 from ..other_clients.program import Program
@@ -54,9 +55,9 @@ def listener(classes: Path, tmp_path: Path) -> Iterator[Callable[..., Program]]:
     programs: list[Program] = []
     errors = (tmp_path / "errors").open("ab+")
 
-    def start(port: int, channels: str, token: str) -> Program:
+    def start(port: int, channels: str, bearer: str) -> Program:
         command = [needs("java"), *FAST, "-cp", str(classes), "Listener", channels]
-        programs.append(Program(channels, command, environ(port, PUSH_TOKEN=token), errors))
+        programs.append(Program(channels, command, environ(port, PUSH_TOKEN=bearer), errors))
         return programs[-1]
 
     yield start
@@ -73,7 +74,7 @@ def test_to_one_to_all_and_how_many(
     """What is for one person reaches nobody else; who comes back has missed nothing."""
     line = Line(server.port)
     ann = listener(line.port, "user:ann,everyone", publisher("token", "ann"))
-    bob = listener(server.port, "user:bob,everyone", publisher("token", "bob"))
+    bob = listener(server.port, "user:bob,everyone", token(user="bob"))
     until(lambda: online(server) == 2, "both are there", 60)
     assert publisher("online", "everyone") == "2"
     line.cut()
