@@ -1,5 +1,6 @@
 PYTHON ?= python3
 VENV := .venv
+RUN_STAMP := $(VENV)/.run
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.bench
 # Suites that hold in a process that gevent has patched as well as in a plain one
@@ -12,7 +13,7 @@ AT_ONCE ?= 4
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/'
 
-run: $(STAMP) ## a server on http://127.0.0.1:8000 with the demo page and the system feed
+run: $(RUN_STAMP) ## a server on http://127.0.0.1:8000 with the demo page and the system feed
 	@$(VENV)/bin/python -m pushapp.cli run
 
 test: $(STAMP) ## the whole suite, then again under gevent what can be
@@ -56,13 +57,17 @@ docs: $(STAMP) ## docs/ as a site, in build/docs/index.html
 clean: ## remove what was made, but not var/
 	rm -rf $(VENV) build dist *.egg-info bench/build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-$(STAMP): requirements.txt requirements-dev.txt pyproject.toml
+$(RUN_STAMP): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "pushapp needs Python 3.11 or newer; make PYTHON=/path/to/it" >&2; exit 1; }
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV) || \
 		{ echo "python3 -m venv does not work here; on Debian: apt-get install python3-venv" >&2; exit 1; }
-	$(VENV)/bin/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt
+	$(VENV)/bin/python -m pip install -q --disable-pip-version-check -r requirements.txt
 	$(VENV)/bin/python -m pip install -q --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+$(STAMP): requirements-dev.txt $(RUN_STAMP)
+	$(VENV)/bin/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
 $(BENCH_STAMP): requirements-bench.txt $(STAMP)

@@ -33,7 +33,7 @@ class Terminal:
     def __init__(self, folder: Path) -> None:
         names = ("PUSH_", "REDIS_", "GUNICORN_", "WEB_", "DYNO", "SECRET_KEY")
         inherited = {n: v for n, v in os.environ.items() if not n.startswith(names)}
-        self._environ = {**inherited, "PORT": str(PORT), "WEB_CONCURRENCY": "2"}
+        self._environ = {**inherited, "PORT": str(PORT), "WEB_CONCURRENCY": "1"}
         self._folder = folder
         self._server: subprocess.Popen[bytes] | None = None
 

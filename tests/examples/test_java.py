@@ -24,7 +24,7 @@ def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("classes")
     sources = sorted((ROOT / "examples" / "java").glob("*.java"))
     command = [needs("javac"), "-Xlint:all", "-Werror", "-d", folder, *sources]
-    subprocess.run(command, check=True, timeout=110)
+    subprocess.run(command, check=True, timeout=300)
     return folder
 
 
