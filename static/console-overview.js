@@ -80,7 +80,9 @@ function troubles(figures, workers, said, up) {
 
 function paintTiles(points, now, said) {
   const line = (pick) => points.map((point) => (point.known ? pick(point) : null));
-  const byTransport = (pick, names) => names.map((name) => ({ name, values: line((p) => pick(p)[name] || 0) }));
+  // a transport that had nothing would be a line on top of another one's
+  const byTransport = (pick, names) => names.map((name) => ({ name, values: line((p) => pick(p)[name] || 0) }))
+    .filter(({ values }, i) => !i || values.some(Boolean));
   const quantiles = (pick) => ['slowest', 'half'].map(
     (name) => ({ name, values: line((p) => (pick(p) ? pick(p)[name] * 1000 : null)) }));
   const everyTransport = [...TRANSPORTS, 'poll'];
@@ -89,7 +91,8 @@ function paintTiles(points, now, said) {
     byTransport((p) => p.connections, TRANSPORTS), { stacked: true, floor: 4 },
     [...TRANSPORTS.map((name) => [name, word(name), whole(now.connections[name] || 0)]),
       ['poll', word('poll'), whole(now.pollers)]]);
-  tile('in', small(now.in), word('perSecond'), [{ name: 'plain', values: line((p) => p.in) }], {}, []);
+  tile('in', small(now.in), word('perSecond'), [{ name: 'plain', values: line((p) => p.in) }], {},
+    [['', word('peak', small(Math.max(...points.map((p) => p.in)))), '']]);
   tile('out', small(total(now.out)), word('perSecond'), byTransport((p) => p.out, everyTransport),
     { stacked: true }, everyTransport.map((name) => [name, word(name), small(now.out[name] || 0)]));
   const latency = now.latency;

@@ -71,6 +71,7 @@ export class People {
     }
     if (list.length && !this.may()) person.append(el('p', { class: 'hint' }, word('mayNotEnd')));
     $('#connections').hidden = !list.length;
+    $('#connections').classList.toggle('of-one', Boolean(this.user));
     $('#more').hidden = !(found && found.more);
     $('#end-all').hidden = !(this.user && list.length && this.may());
     if (this.user) calm($('#end-all'), word('endAll', this.user));

@@ -16,6 +16,7 @@ import { ask, forget, keep, kept, listen, use } from './console-server.js';
 import { startSpeaking, whenSpoken, word } from './console-words.js';
 
 const WATCH = 25000; // ms between two requests for the feed; it goes on for 90 s after each
+const AGAIN = 2000; // ms until a line that has ended for good is begun anew
 const HISTORY = 120; // messages of the feed that a new line begins with
 
 const figures = new Figures();
@@ -77,15 +78,29 @@ function paintDoor() {
 function inside() {
   $('#door').hidden = true;
   $('#inside').hidden = $('#leave').hidden = $('#line').hidden = false;
-  line = listen([said.channel], HISTORY)
-    .on('history', ({ messages }) => messages.forEach((message) => figures.take(message)))
-    .on('message', (message) => (message.channel === said.channel ? figures.take(message) : channels.heard(message)))
-    .on('lost', (losses) => channels.lost(losses))
-    .on('state', () => { up = line && line.readyState === line.OPEN; paint(); })
-    .on('close', () => { if (line) lost(); });
+  connect();
   clearInterval(watching);
   watching = setInterval(watch, WATCH);
   route();
+}
+
+function connect() {
+  const take = (message) => (message.channel === said.channel ? figures.take(message) : channels.heard(message));
+  const client = line = listen([said.channel].concat(channels.following || []), HISTORY);
+  client
+    .on('history', ({ messages }) => messages.forEach(take))
+    .on('message', take)
+    .on('lost', (losses) => channels.lost(losses))
+    .on('state', () => { up = client === line && client.readyState === client.OPEN; paint(); })
+    .on('close', () => { if (client === line) ended(); });
+}
+
+// The line ends for good where the key was refused, came too late, or somebody ended this very
+// connection: asking tells which it was.
+async function ended() {
+  const client = line;
+  await watch();
+  setTimeout(() => { if (client === line && line) connect(); }, AGAIN);
 }
 
 async function watch() {

@@ -7,6 +7,7 @@ What belongs here: what the server says to a console. What does not: the figures
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 from flask import Flask
@@ -16,6 +17,7 @@ from pushapp import Push
 from pushapp.console import folder
 from pushapp.tally import METRICS
 
+from .clients import Client, WebSocket
 from .server import API_KEY, PUBLISH_KEY, READ_KEY, SECRET, Server, until
 
 WATCH = "/push/console/watch"
@@ -152,6 +154,27 @@ def test_it_stops_when_nobody_watches(
         page = push.broker.log.read(["console/figures"], start)
         assert len(page.messages) >= least
     assert push.tally.published == 0, "what it says is nobody's publish"
+
+
+def test_a_session_of_the_host_app_does_not_shut_the_key_out(
+    make_server: Callable[..., Server], connect: Callable[..., Client]
+) -> None:
+    """A browser sends its cookie with a WebSocket: what the app says of it opens no figures, and
+    does not keep the key from coming."""
+    server = make_server(
+        app="tests.apps.logins:changing",
+        config="python:pushapp.gunicorn_conf",
+        SECRET_KEY=SECRET,
+        WEB_CONCURRENCY=1,
+    )
+    first = {"op": "refresh", "token": READ_KEY}
+    client = connect("websocket", server, ["console/figures"], first=first)
+    assert server.ask("POST", WATCH, bearer(READ_KEY)).status == 200
+    (message,) = client.receive()
+    assert message["data"]["worker"]["pid"] in server.workers()
+    theirs = connect("websocket", server, ["room:1"])
+    assert isinstance(theirs, WebSocket)
+    assert not theirs.ask("refresh", token=READ_KEY)["ok"], "a stream that is somebody's stays so"
 
 
 def test_it_says_that_the_log_does_not_answer(

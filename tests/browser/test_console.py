@@ -15,7 +15,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from .. import axe, jwts
 from ..clients import Client
-from ..server import API_KEY, PUBLISH_KEY, READ_KEY, Server
+from ..server import API_KEY, PUBLISH_KEY, READ_KEY, Server, until
 
 pytestmark = pytest.mark.browser
 
@@ -307,6 +307,27 @@ def test_looking_up_a_user_and_ending_connections(
     page.get_by_role("button", name="Really end all of them?").click()
     expect(page.locator("#person")).to_contain_text("not connected")
     expect(rows).to_have_count(0)
+
+
+def test_who_ends_their_own_line_gets_another(open_console: Open, console_server: Server) -> None:
+    """The key is still good: the console goes on by itself, and follows what it followed."""
+    page = open_console("#channels/own:1")
+    page.get_by_role("button", name="Follow").click()
+    expect(page.locator("#channel .note")).to_contain_text("Following")
+
+    def own() -> list[str]:
+        found = console_server.look("/push/connections?limit=1000")["connections"]
+        return [one["id"] for one in found if one["channels"] == ["own:1"]]
+
+    (before,) = until(own, "it is listed")
+    ended = console_server.ask(
+        "DELETE", f"/push/connections/{before}", {"Authorization": f"Bearer {API_KEY}"}
+    )
+    assert ended.status == 200
+    until(lambda: own() and own() != [before], "there is another one", 60)
+    expect(page.locator("#line")).to_have_text("Live")
+    console_server.publish("own:1", "still")
+    expect(page.locator(".messages pre").first).to_have_text('"still"')
 
 
 def test_a_list_has_pages(open_console: Open, listen: Callable[..., Client]) -> None:
