@@ -125,7 +125,7 @@ class Again:
                 if not self._running.presence.seen(self._id, asked.hold):
                     return False
             if self.waits:
-                self._push.check_room(self._user, self._address)
+                self._running.check_room(self._user, self._address)
             if self._counted is not None:
                 self._push.limits.request(self._counted)
         except PushError:

@@ -241,7 +241,7 @@ class Bay:
         again, waiting = known.again, None
         try:
             page = again.read(asked)
-            if again.must_wait(asked, page) and 200 in known.heads:
+            if again.must_wait(asked, page) and known.found is not None:
                 waiting = again.waiting(asked)
                 waiting.begin(again.hold(asked))
         except PushError as error:
@@ -284,7 +284,7 @@ class Bay:
     def _rendered(self, known: Known, asked: Asked, reply: Answer, *, ends: bool) -> bytes | None:
         """Return an answer's bytes; None where nobody knows yet what its head looks like."""
         not_modified = unchanged(reply, asked)
-        head = known.heads.get(304 if not_modified else 200)
+        head = known.unchanged if not_modified else known.found
         if head is None:
             return None
         if ends:
@@ -317,7 +317,7 @@ class Bay:
             self._send(data, ends=ends)
 
     def _begin_to_wait(self, known: Known, asked: Asked, page: Page, head: bytes) -> None:
-        if 200 not in known.heads:  # so far it was told 304 alone
+        if known.found is None:  # so far it was told 304 alone
             self._give_back(head)
             return
         waiting = known.again.waiting(asked)
@@ -327,14 +327,15 @@ class Bay:
             self._begin_to_read(known, asked, head)
 
     def _wait(self, known: Known, waiting: LongPoll) -> None:
-        parked, connection = self._parked, self._connection
+        parked, connection, found = self._parked, self._connection, known.found
         if parked is None or parked.closed:
             waiting.on_gone()
             return
+        assert found is not None  # else it would not have begun to wait
         connection.yard.count()
         self._busy = True
         parked.resume()
-        waiting.stay(parked, connection, known.heads[200])
+        waiting.stay(parked, connection, found)
 
 
 def _is_begun(data: bytes) -> bool:

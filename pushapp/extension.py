@@ -21,7 +21,7 @@ from .broker.interface import Broker
 from .calls import Calls
 from .connection_ids import ConnectionIds
 from .cors import allow_pages
-from .errors import AtCapacity, SettingsError
+from .errors import SettingsError
 from .hub import Hub
 from .limits import Limits
 from .outlet import Lot
@@ -143,18 +143,6 @@ class Push(Calls):
     @property
     def lot(self) -> Lot:
         return self.start().lot
-
-    def check_room(self, user: str | None = None, address: str | None = None) -> None:
-        """Return when one more client, of this user at this address, may wait here.
-
-        Raises:
-            AtCapacity: none may.
-            TooManyRequests: they have as many as they may.
-        """
-        hub = self.hub
-        hub.seats.check(user, address)
-        if len(hub) >= self.settings.max_connections:
-            raise AtCapacity("this worker holds as many connections as it may", retry_after=5)
 
     def connection_id(self, given: str | None, user: str | None) -> str:
         """Return ``given`` where it is this user's, else a new id.

@@ -23,13 +23,14 @@ from .transports.poll import interval
 
 
 class Known:
-    """A request that is remembered, and what its answers' heads look like by their status."""
+    """A request that is remembered, and what its answers' heads look like: of 200, and of 304."""
 
-    __slots__ = ("_asked", "_parts", "_quiet", "_values", "again", "heads")
+    __slots__ = ("_asked", "_parts", "_quiet", "_values", "again", "found", "unchanged")
 
     def __init__(self, again: Again, parts: tuple[bytes, ...]) -> None:
         self.again = again
-        self.heads: dict[int, Head] = {}
+        self.found: Head | None = None
+        self.unchanged: Head | None = None
         self._parts = parts  # of its head
         self._values: tuple[str | None, str] | None = None  # that were asked with last
         self._asked = again.asked
@@ -39,7 +40,10 @@ class Known:
     def learn(self, again: Again, status: int, head: Head) -> None:
         """Know what the app has allowed and answered now."""
         self.again, self._values, self._quiet = again, None, None
-        self.heads[status] = head
+        if status == 304:
+            self.unchanged = head
+        else:
+            self.found = head
 
     def asked(self, cursor: str | None, match: str) -> Asked:
         """Return what is asked for with these values; many ask with the same.

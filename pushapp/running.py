@@ -15,6 +15,7 @@ from .courier import HttpCourier
 from .departures import Departures
 from .desk import Desk
 from .endings import Endings
+from .errors import AtCapacity
 from .figures import Figures
 from .hub import Hub
 from .metered import MeteredCourier, MeteredLog
@@ -38,6 +39,7 @@ class Running:
     def __init__(self, push: Push, app: Flask) -> None:
         settings = push.settings
         self.pid = os.getpid()
+        self._most = settings.max_connections
         self.broker = open_broker(
             settings.broker_url, settings.retention, prefix=settings.key_prefix
         )
@@ -80,6 +82,17 @@ class Running:
         if settings.webhook_url:
             courier = HttpCourier(settings.webhook_url, settings.webhook_secrets)
             self.webhooks = Webhooks(self.broker, MeteredCourier(courier, push.tally))
+
+    def check_room(self, user: str | None, address: str | None) -> None:
+        """Return when one more client, of this user at this address, may wait here.
+
+        Raises:
+            AtCapacity: none may.
+            TooManyRequests: they have as many as they may.
+        """
+        self.hub.seats.check(user, address)
+        if len(self.hub) >= self._most:
+            raise AtCapacity("this worker holds as many connections as it may", retry_after=5)
 
     def close(self) -> None:
         """Let go of it all."""

@@ -58,7 +58,7 @@ def find_room(push: Push, user: str | None, connection: str) -> str | None:
         LogUnavailable: nobody can say.
     """
     address = address_of(push)
-    push.check_room(user, address)
+    push.start().check_room(user, address)
     check_elsewhere(push, user, connection)
     return address
 
