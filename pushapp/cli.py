@@ -51,7 +51,7 @@ def main() -> None:
 def run() -> None:
     """Start a server for trying things out, on 127.0.0.1 alone.
 
-    Keys are made once and kept in var/; the demo page and the system feed are on. What the
+    Keys are made once and kept in var/; the lab and the system feed are on. What the
     environment says goes first.
 
     \b

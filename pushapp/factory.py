@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Flask
 
-from . import api, metrics, pages
+from . import api, lab, metrics
 from .extension import Push
 from .problem import install_everywhere
 
@@ -25,6 +25,6 @@ def create_app(**settings: Any) -> Flask:
     push.init_app(app, embedded=False)
     api.register_health(app)
     metrics.register(app)
-    pages.register_demo(app)
+    lab.register(app)
     install_everywhere(app)
     return app

@@ -75,7 +75,7 @@ class Settings:
     deflate: bool = False  # compress for WebSockets; each message costs CPU, once per worker
     webhook_url: str = ""  # who is told of connections and clients' publishes; empty: nobody
     webhook_secrets: tuple[str, ...] = ()  # that sign it; the receiver knows one of them
-    demo: bool = False  # the demo page's publish form, and the system feed
+    demo: bool = False  # the lab's visitors may publish; the system feed
     prefix: str = "/push"  # where everything lives
 
     def retention(self, channel: str) -> Retention:

@@ -81,7 +81,8 @@
   // Names of channels, as a list or with commas.
   function names(given) { return [].concat(given || []).join().split(',').filter(Boolean); }
 
-  function random() { return Math.random().toString(36).slice(2); }
+  // Digits: what is asked with them is known again by the server's express lane.
+  function random() { return (Math.random() + '').slice(2); }
 
   function jittered(ms) { return (ms || 0) * (1 + Math.random() / 2); }
 
@@ -133,10 +134,10 @@
       done({
         status: xhr.status, title: answer.title, field: answer.field,
         detail: answer.detail || xhr.statusText || 'not JSON',
-        after: (Number(xhr.getResponseHeader('Retry-After')) || 0) * 1000
+        after: 1000 * xhr.getResponseHeader('Retry-After') || 0
       });
     };
-    xhr.onerror = xhr.ontimeout = function (e) { done({status: 0, detail: e.type, after: 0}); };
+    xhr.onerror = xhr.ontimeout = function (e) { done({status: 0, detail: e.type}); };
     xhr.send(body);
     return xhr;
   }
@@ -314,7 +315,7 @@
     var rests = store('localStorage', memory) || {};
     var steps = [].concat(options.transport || options.transports).map(function (name) {
       if (!transports.hasOwnProperty(name)) {
-        throw new Error('push.js: there is no transport ' + name);
+        throw new Error('push.js: no transport ' + name);
       }
       return copy({name: name, transport: transports[name], rest: 0, count: 0, brief: 0},
         copy({}, rests[name]));
@@ -473,7 +474,7 @@
       return {
         channels: wants.channels.join(','), cursor: wants.cursor,
         history: wants.cursor ? 0 : options.history, presence: options.presence ? 1 : 0,
-        _: Date.now().toString(36) + random().slice(0, 3) // some proxies store what says no-store
+        _: random() // some proxies store what says no-store
       };
     }
 
@@ -535,9 +536,9 @@
       } else if (frame.type === 'reply' && replies[frame.ref]) {
         replies[frame.ref](frame);
         delete replies[frame.ref];
-      } else if (frame.type === 'error' && FINAL_STATUS[frame.status]) {
+      } else if (frame.type === 'error' && (FINAL_STATUS[frame.status] || !it.opened)) {
         return failed(it, frame);
-      } else if (!it.opened && frame.type !== 'reply' && frame.type !== 'error') {
+      } else if (!it.opened && frame.type !== 'reply') {
         // It would go on from where the line has not been, or tell once more what is lost.
         if (it.stale) {
           drop(it);
@@ -610,6 +611,7 @@
 
     function failed(it, error) {
       var onTrial = it === trial, step = it.step, wait = 0, renewed, lower, added;
+      var after = error.after || 1000 * error.retry_after || 0;
       var life = (error.detail === 'silent' ? it.heard : Date.now()) - it.opened;
       drop(it);
       forget();
@@ -624,6 +626,8 @@
         if (!added.length) { return client.end(error); }
         client.refused(error, added);
         return client.isRunning() && start();
+      } else if (error.status === 429) {
+        step.rest = Date.now() + after; // it is not the network: no other way would do
       } else if (!it.opened) {
         step.bad = true;
         lower = next(step.index + 1);
@@ -643,7 +647,7 @@
         downSince = downSince || Date.now();
         wait = Math.random() * Math.min(BACKOFF_MAX, BACKOFF * Math.pow(2, tries),
           Math.max(BACKOFF, Date.now() - downSince));
-        wait = Math.max(wait, navigator.onLine === false ? OFFLINE_WAIT : 0) + (error.after || 0);
+        wait = Math.max(wait, navigator.onLine === false ? OFFLINE_WAIT : 0) + after;
         tries += 1;
       }
       error.wait = wait;
@@ -720,7 +724,7 @@
     function start() {
       var first = next(0) || steps[0];
       stop();
-      if (!first) { return client.end({detail: 'this browser has none of the transports'}); }
+      if (!first) { return client.end({detail: 'no transport for this browser'}); }
       if (!client.wants().channels.length) { return client.down(); } // until subscribe()
       open(first, true);
       if (!first.transport.stream) { return; }

@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
-SCRIPTS = ("push.js", "demo.js")
+PAGES = sorted(path.name for path in (ROOT / "static").glob("*-*.js"))
 
 #: Words of the whole contract that the client knows, whatever the server at hand has of it.
 AHEAD = frozenset({"ticket", "refresh", "ping"})
@@ -99,10 +99,15 @@ def quoted(text: str) -> set[str]:
     return set(re.findall(r"`(\w+)`", text))
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
-def test_scripts_are_es5(name: str) -> None:
-    """Old browsers can read the scripts, without a build step."""
-    assert not newer_than_es5(parse(name))
+def test_the_client_is_es5(client: list[Any]) -> None:
+    """Old browsers can read the client, without a build step."""
+    assert not newer_than_es5(client)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_scripts_of_pages_are_es2017(name: str) -> None:
+    """What the server's own pages run needs no build step, either."""
+    assert parse(name)
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,8 @@ LAYERS = [
         "subscribe",
         "api",
         "pages",
+        "lab",
+        "mirror",
         "people",
         "power",
         "metrics",

@@ -33,8 +33,9 @@ from pushapp.openapi import document
 from .server import API_KEY, PUBLISH_KEY, READ_KEY, Server
 from .wire import TIMEOUT
 
-#: The pages and their files, and what is under the prefix for whatever has no route.
-NOT_DESCRIBED = {"demo.page", "demo.publish", "demo.static", "push.unknown"}
+#: The lab, and what is under the prefix for whatever has no route.
+NOT_DESCRIBED = {f"lab.{name}" for name in ("page", "static", "publish", "enter", "say")}
+NOT_DESCRIBED |= {"lab.mirror", "lab.mirror_socket", "push.unknown"}
 NOT_DESCRIBED |= {"push.console_page", "push.console_file"}
 
 

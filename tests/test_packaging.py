@@ -49,7 +49,7 @@ def environ(installed: Path, **settings: str) -> dict[str, str]:
 
 
 def test_the_files_of_the_pages_are_inside(installed: Path) -> None:
-    """push.js and the demo page are in the package, where ``Push(app)`` serves them from."""
+    """push.js and the lab are in the package, where ``Push(app)`` serves them from."""
     for name in ("static", "templates"):
         there = {str(p.relative_to(ROOT / name)) for p in (ROOT / name).rglob("*") if p.is_file()}
         inside = installed / "pushapp" / name

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from .. import jquery
+from ..axe import axe_file
 from ..needs import needs
 from ..server import Server
 from ..wire import TIMEOUT
@@ -66,6 +67,13 @@ def jquery_file(request: pytest.FixtureRequest) -> Callable[[str], Path]:
     """Return the full build of a jQuery; other versions than ours come from npm, once."""
     assert request.config.cache is not None
     return partial(jquery.jquery_file, request.config.cache)
+
+
+@pytest.fixture
+def axe(request: pytest.FixtureRequest) -> Path:
+    """The file of axe-core, from npm, once."""
+    assert request.config.cache is not None
+    return axe_file(request.config.cache)
 
 
 @pytest.fixture

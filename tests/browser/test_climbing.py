@@ -7,7 +7,10 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Route, WebSocketRoute
 
+from ..clients import Client
+from ..jwts import token
 from ..server import Server, until
+from ..transports.lane import answered_there
 from .tab import Tab
 
 pytestmark = pytest.mark.browser
@@ -114,3 +117,36 @@ def test_an_outage_ends_for_polls_before_streams_have_run_out_of_patience(
         "client", "return push.inspect().log.filter(line => /request websocket/.test(line))"
     )
     assert len(asked) == 1
+
+
+def test_who_is_told_to_wait_does_not_try_another_way(
+    make_server: Callable[..., Server], connect: Callable[..., Client], open_tab: OpenTab
+) -> None:
+    """429 says nothing of the network: the page hears for how long; then the same step works."""
+    limits = '{"user_connections":1}'
+    server = make_server(WEB_CONCURRENCY=1, PUSH_LIMITS=limits, PUSH_PRESENCE_GRACE=1)
+    mine = token("room:1", user="ann")
+    before = connect("sse", server, ["room:1"], headers={"Authorization": f"Bearer {mine}"})
+    tab = open_tab(server)
+    tab.listen("client", ["room:1"], transports=["websocket", "sse"], token=mine, share=False)
+    tab.wait("client", "client.said.some(([event]) => event === 'error')")
+    error = tab.said("client", "error")[0]
+    assert (error["status"], error["transport"]) == (429, "websocket")
+    assert error["wait"] >= 10_000
+    asked = "push.inspect().log.filter(line => / request /.test(line))"
+    assert len(tab.do("client", f"return {asked}")) == 1
+    before.close()
+    until(lambda: not server.look("/push/users/ann")["online"], "the other one has left")
+    tab.page.evaluate("() => window.dispatchEvent(new Event('online'))")  # else after 10 s
+    tab.wait_open("client")
+    assert tab.do("client", "return push.transport") == "websocket"
+
+
+def test_the_clients_polls_pass_neither_gunicorn_nor_flask(
+    make_server: Callable[..., Server], open_tab: OpenTab
+) -> None:
+    """They are known again by the server's express lane."""
+    server = make_server(WEB_CONCURRENCY=1)
+    tab = open_tab(server)
+    tab.listen("poll", ["public:a"])
+    until(lambda: answered_there(server) > 5, "polls are answered there")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -36,6 +37,25 @@ def test_the_list_is_true_on_every_transport(server: Server, open_tab: OpenTab) 
         assert all(member["member"] == {"is": member["user"]} for member in seen)
         told = tab.do(user, "return client.there.slice(-1)[0]")
         assert told["count"] == len(told["members"]) == 4 and told["channel"] == room
+
+
+@pytest.mark.parametrize("transport", ["websocket", "poll"])
+def test_what_a_member_says_of_itself_changes_no_prototype(
+    server: Server, open_tab: OpenTab, transport: str
+) -> None:
+    """Neither a user called __proto__, nor a member that has one of its own."""
+    room = f"room:browser-odd-{transport}"
+    tab = open_tab(server)
+    odd = {"__proto__": {"polluted": 1}, "constructor": {"prototype": {"polluted": 2}}}
+    for user in ("__proto__", "constructor"):
+        mine = token(room, user=user, member=odd)
+        how = transport if user == "__proto__" else "sse"
+        tab.listen(user, [room], presence=True, token=mine, share=False, transport=how)
+    for user in ("__proto__", "constructor"):
+        there(tab, user, room, "__proto__", "constructor")
+        seen = tab.do(user, "return JSON.stringify(push.members[argument])", room)
+        assert [member["member"] for member in json.loads(seen)] == [odd, odd]
+        assert tab.do(user, "return [{}.polluted, [].polluted, (() => 1).polluted]") == [None] * 3
 
 
 def test_who_connects_again_is_the_same_one(

@@ -1,0 +1,93 @@
+/*
+ * Publishing: once, ten a second, a burst. The page's own requests, which no meter counts.
+ */
+(function (Lab) {
+  'use strict';
+
+  const BURST = 100, EVERY = 100, LONGEST = 60000; // messages; ms between two, and of all of them
+  const form = Lab.one('#publish');
+  if (!form) { return; } // the demo is off on this server
+
+  const said = Lab.one('#published'), steady = Lab.one('#steady');
+  let number = 0, timer = 0, until = 0;
+
+  Lab.post = function (path, body, token, done) {
+    const xhr = new XMLHttpRequest();
+    xhr.open('POST', path);
+    xhr.setRequestHeader('Content-Type', 'application/json');
+    if (token) { xhr.setRequestHeader('Authorization', 'Bearer ' + token); }
+    xhr.onloadend = function () {
+      let answer = {};
+      try {
+        answer = JSON.parse(xhr.responseText);
+      } catch (e) {
+        answer = {detail: xhr.statusText || 'no answer'}; // a proxy's own page, or none
+      }
+      done(xhr.status >= 200 && xhr.status < 300 ? null : {status: xhr.status, detail: answer.detail}, answer);
+    };
+    xhr.send(JSON.stringify(body));
+  };
+
+  Lab.trouble = error => error.status === 429 ? Lab.word('tooMuch')
+    : Lab.word('failed') + ' ' + (error.detail || error.status);
+
+  function tell(text, bad) {
+    said.classList.toggle('bad', !!bad);
+    Lab.say(said, text);
+  }
+
+  function publish(body, done) {
+    if (Lab.wire.isAway()) { // its own connection would get through
+      tell(() => Lab.word('cannotNow'), true);
+      return;
+    }
+    Lab.post('/demo/publish', body, null, function (error, answer) {
+      if (error) {
+        stop();
+        return tell(() => Lab.trouble(error), true);
+      }
+      done(answer);
+    });
+  }
+
+  const one = text => ({channel: Lab.channel, data: {text: text}});
+
+  form.addEventListener('submit', function (e) {
+    e.preventDefault();
+    const text = Lab.one('#text').value.trim();
+    if (!text) { return; }
+    publish(one(text), answer => tell(() => Lab.word('published', answer.id)));
+    Lab.one('#text').select();
+  });
+
+  Lab.one('#burst').addEventListener('click', function () {
+    const messages = [];
+    for (let i = 0; i < BURST; i += 1) { messages.push(one('#' + (number += 1))); }
+    publish({messages: messages}, answer => tell(() => Lab.word('burstDone', answer.ids.length)));
+  });
+
+  function stop() {
+    clearInterval(timer);
+    timer = 0;
+    steady.setAttribute('aria-pressed', 'false');
+  }
+
+  steady.addEventListener('click', function () {
+    if (timer) {
+      stop();
+      return tell(() => Lab.word('stopped'));
+    }
+    until = performance.now() + LONGEST;
+    steady.setAttribute('aria-pressed', 'true');
+    timer = setInterval(function () {
+      if (performance.now() > until || document.hidden) {
+        stop();
+        return tell(() => Lab.word('stopped'));
+      }
+      if (Lab.wire.isAway()) { return; }
+      publish(one('#' + (number += 1)), function (answer) {
+        if (timer) { tell(() => Lab.word('published', answer.id)); } // else it is told that it stopped
+      });
+    }, EVERY);
+  });
+}(window.Lab));

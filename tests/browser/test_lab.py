@@ -1,0 +1,227 @@
+"""What the lab promises to whoever opens it: four transports, live, and nothing lost."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from ..server import Server, until
+from ..wire import TIMEOUT
+from .lab import CHAT, LANES, expect_last, meters, steps, texts, wait_open
+
+pytestmark = pytest.mark.browser
+
+NewPage = Callable[..., Page]
+TWO_POINTS = re.compile(r"^M.+L.+")
+
+
+@pytest.fixture
+def console() -> list[str]:
+    """What the browser's console shows; it must stay empty."""
+    return []
+
+
+@pytest.fixture
+def open_lab(new_page: NewPage, demo_server: Server, console: list[str]) -> Callable[..., Page]:
+    """Open the lab in a browser of its own, and wait for all its lines."""
+
+    def open_one(**options: object) -> Page:
+        page = new_page(**options)
+        page.on("console", lambda message: console.append(f"{message.type}: {message.text}"))
+        page.goto(demo_server.url)
+        wait_open(page)
+        return page
+
+    return open_one
+
+
+def test_all_four_show_the_same_messages_once(
+    demo_server: Server, open_lab: Callable[..., Page], console: list[str]
+) -> None:
+    """The page loads without a complaint; all four lines get OPEN and show what is published."""
+    page = open_lab(locale="en-GB")
+    for text in ("first", "second", "third"):
+        demo_server.publish(CHAT, text)
+    expect_last(page, "third")
+    for lane in LANES:
+        assert texts(page, lane) == ["first", "second", "third"]
+        expect(page.locator(f"#{lane} .state")).to_have_text("1 OPEN")
+        expect(page.locator(f"#{lane} [data-meter=messages]")).to_have_text("3")
+        expect(page.locator(f"#{lane} [data-meter=middle]")).to_contain_text("s")
+    expect(page.locator("#websocket [data-meter=requests]")).to_have_text("1")
+    expect(page.locator("#sse [data-meter=requests]")).to_have_text("1")
+    expect(page.locator("#poll [data-meter=empty]")).not_to_have_text("0")
+    assert console == []
+
+
+def test_publishes_one_ten_a_second_and_a_burst(
+    open_lab: Callable[..., Page], console: list[str]
+) -> None:
+    """Each control does what it says, and every line gets all of it, once."""
+    page = open_lab(locale="en-GB")
+    page.get_by_label("Your message").fill("from the form")
+    page.get_by_role("button", name="Publish once").click()
+    expect(page.locator("#published")).to_contain_text("Published as")
+    expect_last(page, "from the form")
+
+    page.get_by_role("button", name="Burst of 100").click()
+    expect(page.locator("#published")).to_have_text("100 published at once.")
+    for lane in LANES:
+        expect(page.locator(f"#{lane} [data-meter=messages]")).to_have_text("101")
+
+    steady = page.get_by_role("button", name="Ten a second")
+    steady.click()
+    expect(steady).to_have_attribute("aria-pressed", "true")
+    until(
+        lambda: all(meters(page, lane)["messages"] > 110 for lane in LANES),
+        "ten a second for a second",
+        4 * TIMEOUT,
+    )
+    steady.click()
+    expect(page.locator("#published")).to_have_text("Stopped.")
+    for sum_ in ("lost", "repeated"):
+        expect(page.locator(f"[data-sum={sum_}]")).to_have_text("0")
+    assert console == []
+
+
+def test_the_diagrams_draw_what_travels(demo_server: Server, open_lab: Callable[..., Page]) -> None:
+    """A poll that finds nothing is an empty answer, a message an arrow to the browser, in order."""
+    page = open_lab(locale="en-GB")
+    demo_server.publish(CHAT, "drawn")
+    expect_last(page, "drawn")
+    for lane, request in zip(LANES, ("/poll", "/longpoll", "/sse", "/ws"), strict=True):
+        drawn = steps(page, lane)
+        assert drawn[0] | {"y": 0} == {
+            "kind": "request", "to": "server", "words": f"GET {request}", "y": 0, "count": 1,
+        }  # fmt: skip
+        assert any(s["kind"] == "news" and "drawn" in s["words"] for s in drawn)
+        assert [s["y"] for s in drawn] == sorted(s["y"] for s in drawn)
+    assert any(s["kind"] == "empty" for s in steps(page, "poll"))
+    assert page.locator("#longpoll .span.waits").count() >= 1
+    assert page.locator("#sse .span.open").count() == 1
+    assert page.locator("#poll .span.sleeps").count() >= 1
+
+
+def test_an_arrow_shows_its_bytes(demo_server: Server, open_lab: Callable[..., Page]) -> None:
+    """The list beside the diagram opens the same dialog; heads and sizes are those of the wire."""
+    page = open_lab(locale="en-GB")
+    demo_server.publish(CHAT, "bytes")
+    expect_last(page, "bytes")
+    dialog = page.locator("#bytes")
+
+    page.locator("#websocket .steps summary").click()
+    page.locator("#websocket .step", has_text="bytes").first.click()
+    payload = dialog.locator(".part").nth(1)
+    expect(payload.locator("code")).to_contain_text('"data":"bytes"')
+    size = len(payload.locator("code").inner_text().encode())
+    head = f"81 7e {size >> 8:02x} {size & 255:02x}" if size > 125 else f"81 {size:02x}"
+    expect(dialog.locator(".part").nth(0).locator("code")).to_have_text(head)
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+
+    page.locator("#poll .steps summary").click()
+    page.locator("#poll .step", has_text="GET /poll").first.click()
+    expect(dialog.locator("code").first).to_contain_text("GET /push/poll?")
+    expect(dialog.locator("code").first).to_contain_text("User-Agent: Mozilla")
+    dialog.get_by_role("button", name="Close").click()
+    page.locator("#poll .step", has_text="nothing new").first.click()
+    expect(dialog.locator("code").first).to_contain_text("HTTP/1.1 200 OK")
+    expect(dialog.locator("code").nth(1)).to_contain_text('"messages":[]')
+
+
+def test_what_a_message_holds_never_becomes_markup(
+    demo_server: Server, open_lab: Callable[..., Page], console: list[str], page_errors: list[str]
+) -> None:
+    """Markup and scripts in a message are shown as the text that they are."""
+    page = open_lab()
+    hostile = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+    for data in (hostile, {"text": hostile}, {"key": "__proto__", "x": hostile}):
+        demo_server.publish(CHAT, data)
+        expect(page.locator("#poll .log .text").first).to_contain_text("<img")
+    demo_server.publish(CHAT, None)
+    expect_last(page, "null")
+    for lane in LANES:
+        assert "<img" in texts(page, lane)[0]
+    assert page.locator(".log img, .log script, .diagram img, .diagram script").count() == 0
+    assert (console, page_errors) == ([], [])
+
+
+def test_a_line_that_was_closed_misses_nothing(
+    demo_server: Server, open_lab: Callable[..., Page]
+) -> None:
+    """Closed, it says so; connected again with its cursor, it gets what it missed, once."""
+    page = open_lab(locale="en-GB")
+    for lane in LANES:
+        page.locator(f"#{lane}").get_by_role("button", name="Close").click()
+        expect(page.locator(f"#{lane} .state")).to_have_text("3 CLOSED")
+    demo_server.publish(CHAT, "missed 1")
+    demo_server.publish(CHAT, "missed 2")
+    for lane in LANES:
+        page.locator(f"#{lane}").get_by_role("button", name="Connect again").click()
+    demo_server.publish(CHAT, "live")
+    expect_last(page, "live")
+    for lane in LANES:
+        assert texts(page, lane) == ["missed 1", "missed 2", "live"]
+        assert meters(page, lane)["lost"] == meters(page, lane)["repeated"] == 0
+
+
+def test_the_slider_sets_how_often_it_asks(open_lab: Callable[..., Page]) -> None:
+    """Moved, it takes the place of the server's advice; the line goes on where it was."""
+    page = open_lab(locale="en-GB")
+    slider = page.get_by_label("Ask every")
+    slider.fill("0.5")
+    expect(page.locator("#poll output")).to_have_text("0.5 s")
+    expect(page.locator("#poll .state")).to_have_text("1 OPEN")
+    asked = meters(page, "poll")["requests"]
+    until(lambda: meters(page, "poll")["requests"] >= asked + 6, "six more", 2 * TIMEOUT)
+
+
+def test_draws_the_system_feed(open_lab: Callable[..., Page]) -> None:
+    """The figures of the real machine come in, second by second, and make a line."""
+    page = open_lab()
+    for name, unit in (("cpu", "%"), ("memory", "%"), ("load", ".")):
+        plot = page.locator(f'[data-plot="{name}"]')
+        expect(plot.locator(".value")).to_contain_text(unit)
+        expect(plot.locator(".line")).to_have_attribute("d", TWO_POINTS)
+    expect(page.locator("#feed-idle")).to_be_hidden()
+
+
+def test_asks_nobody_else(demo_server: Server, new_page: NewPage) -> None:
+    """Everything comes from the server itself."""
+    page = new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(demo_server.url)
+    wait_open(page)
+    assert len(asked) >= 6
+    assert [url for url in asked if not url.startswith(demo_server.url)] == []
+
+
+def test_freezes_the_picture(open_lab: Callable[..., Page]) -> None:
+    """Frozen, the diagrams stand still, so that an arrow can be clicked."""
+    page = open_lab(locale="en-GB")
+    freeze = page.get_by_role("button", name="Freeze")
+    freeze.click()
+    expect(freeze).to_have_attribute("aria-pressed", "true")
+    paper = "document.querySelector('#sse .diagram > g:nth-child(2)').getAttribute('transform')"
+    before = page.evaluate(paper)
+    page.evaluate("new Promise(done => { let n = 9; (function next() {"
+                  " n-- ? requestAnimationFrame(next) : done(); }()); })")  # fmt: skip
+    assert page.evaluate(paper) == before
+    arrow = page.locator("#sse .arrow .hit").first
+    arrow.dispatch_event("click")
+    expect(page.locator("#bytes")).to_be_visible()
+
+
+def test_without_the_demo_it_says_how_to_publish(server: Server, new_page: NewPage) -> None:
+    """Where the demo is off, there is a curl line with the page's own host, and it works."""
+    page = new_page(locale="en-GB")
+    page.goto(server.url)
+    expect(page.locator("form")).to_have_count(0)
+    expect(page.locator("#shell pre").first).to_contain_text(f"{server.url}/push/publish")
+    wait_open(page)
+    server.publish(CHAT, "from a shell")
+    expect_last(page, "from a shell")
