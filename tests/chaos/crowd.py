@@ -26,7 +26,7 @@ _BACK = 0.5  # seconds at most before a reader that was cut off comes back, twic
 _LONGEST = 8.0  # ... another one, up to this: what clients do for a server that is overrun
 _POLL = 1.0  # seconds between two polls
 _TABS = 0.2  # share of turns that begin in another tab while the last one stays open
-_LAST = 120.0  # seconds for those who still wait when all has been published
+_LAST = 600.0  # seconds for those who still wait when all has been published
 #: An end that says "come back": 503 and 429, and the close codes for leaving, restart, full, slow.
 _COME_BACK = {429, 503, 1000, 1001, 1006, 1012, 1013, 4008}
 
@@ -87,7 +87,7 @@ class Person(threading.Thread):
             self._back = _BACK
             self.started.set()
             while self._waits_for and time.monotonic() < until and not self._leave.is_set():
-                client.receive()
+                client.receive(max(1, len(client.waiting)))  # the rest of what came together
                 self._take(client, turn)
         except Refused as refused:
             code = refused.code or refused.status

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 
 from ..wire import request
 
-_EVENT = re.compile(rb"^(?:event: (\w+)\n)?(?:id: \S*\n)?data: (\{.*\})\n", re.M)
+_EVENT = re.compile(rb"^(?:event: (\w+)\n)?(?:(?:id|retry): \S*\n)*data: (\{.*\})\n", re.M)
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER with no time: close() sends RST
 _LONGEST = 8.0  # seconds between two attempts
 _HANDSHAKE = {
