@@ -145,7 +145,7 @@ class Stream(Subscriber):
                     self.send_history(self.channels, asked.history)
             if asked.presence:
                 told = send_first(self, self.channels)
-            _, lost = self.read_on(listens, cursor, self._live, told=told)
+            _, lost = self.read_on(listens, cursor, self._live, told=told, tell=self.tell)
             if asked.cursor is not None and not lost:
                 self.context.hub.tally.recovered(self.transport)
         except PushError as error:
@@ -172,33 +172,42 @@ class Stream(Subscriber):
         reached: Callable[[Cursor, list[Loss]], bool],
         upto: int | None = None,
         told: Cursor | None = None,
+        tell: Callable[[Cursor, list[Loss]], None] | None = None,
     ) -> tuple[Cursor, list[Loss]]:
         """Send what ``channels`` have from ``cursor`` on, page by page as the socket drains.
 
         ``reached(cursor, lost)`` is asked under the hub's lock where everything has been read;
-        False reads on. Lists of members as of ``told`` have been sent. Returns where that was and
-        what is missing.
+        False reads on. ``tell(cursor, lost)`` comes before messages that follow something missing,
+        which ``reached`` hears of where there is no ``tell``: each message moves the client's
+        cursor past what is missing, and who is cut off behind it would never be told. Lists of
+        members as of ``told`` have been sent. Returns where that was and all that is missing.
 
         Raises:
             LogUnavailable: the log does not answer, or the hub cannot be reached.
         """
         context, outlet = self.context, self.outlet
         lost: list[Loss] = []
+        owed: list[Loss] = []
         for _ in range(_ROUNDS):
             page, bundle = self._page(channels, cursor, upto)
-            lost += members.lost_messages(page.lost)  # a list heals what is lost of presence
+            missing = members.lost_messages(page.lost)  # a list heals what is lost of presence
+            lost += missing
+            owed += missing
             news = members.since(page.messages, told)
             if outlet is None or outlet.closed:
                 context.hub.leave(self)  # it went before or while it joined
                 return page.cursor, lost
             with context.hub.lock:
+                if owed and news and tell is not None and cursor is not None:
+                    tell(cursor, owed)
+                    owed = []
                 if news:
                     self.messages += len(news)
                     if bundle is None or len(news) != len(bundle.messages):
                         bundle = Bundle(news)
                     self.write(bundle.encoded(self.encode))
                 cursor = page.cursor
-                if not page.more and reached(cursor, lost):
+                if not page.more and reached(cursor, owed):
                     return cursor, lost
             if not page.more:
                 context.hub.catch_up(cursor)

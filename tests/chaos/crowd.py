@@ -125,12 +125,13 @@ class Person(threading.Thread):
     def _take(self, client: Client, turn: Turn) -> None:
         """Write down what has come since the last time."""
         now = time.monotonic()
-        if client.recovered is False:
-            for loss in client.lost:
-                turn.entries.append(Told(**loss))
+        if isinstance(client, Poll) and client.recovered is False:
+            turn.entries += [Told(**loss) for loss in client.lost]
             client.recovered, client.lost = None, []
         for event in client.events:
-            if "type" not in event:
+            if event.get("type") == "live":
+                turn.entries += [Told(**loss) for loss in event.get("lost", ())]
+            elif "type" not in event:
                 number = event["data"]["number"]
                 turn.entries.append(Got(event["id"], event["prev"], event["channel"], number, now))
                 self._waits_for.discard(number)

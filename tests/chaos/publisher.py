@@ -21,7 +21,7 @@ _BATCH = 20  # messages at most
 _SINGLE = 0.7  # share of requests with one message
 _GIVES_UP = 0.1  # share of requests that are not repeated
 _ANSWER = 5.0  # seconds that it waits for an answer
-_PATIENCE = 120.0  # seconds until a request that is repeated counts as trouble
+_PATIENCE = 300.0  # seconds until a request that is repeated counts as trouble
 
 
 class Pace:

@@ -73,6 +73,28 @@ def test_a_loss_is_told_once(subscribe: Connect, server: Server, channel: str) -
     assert subscribe([short], told.cursor).recovered is True
 
 
+@pytest.mark.parametrize("transport", ["sse", "websocket"])
+def test_a_loss_is_told_before_a_message_moves_the_cursor_past_it(
+    transport: str, connect: Connect, server: Server, channel: str
+) -> None:
+    """Else one that is cut off in between would come back with a newer cursor, and never hear."""
+    short = channel.replace("public", "short")
+    start = connect(transport, server, [short]).cursor
+    for n in range(SHORT + 5):
+        server.publish(short, n)
+
+    client = connect(transport, server, [short], start)
+    client.receive(SHORT)
+    server.publish(short, "live")
+    client.receive()
+
+    assert client.trail == ["welcome", "live", *["message"] * SHORT, "live", "message"]
+    told, live = (event for event in client.events if event.get("type") == "live")
+    assert told["recovered"] is False and told["cursor"] == start
+    assert told["lost"][0]["before"] == client.events[2]["id"]
+    assert live["recovered"] is True and "lost" not in live
+
+
 @pytest.mark.parametrize("kind", ["another epoch", "the future"])
 def test_a_cursor_of_another_epoch_or_of_the_future_is_told_as_epoch(
     subscribe: Connect, server: Server, channel: str, kind: str
