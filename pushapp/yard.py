@@ -52,6 +52,17 @@ DRAIN_MARGIN = 3.0  # seconds before gunicorn's graceful_timeout by which a drai
 WATCH = 0.1  # seconds between looks at whether the worker is to end
 
 
+class Named:
+    """A listener's name, which gunicorn asks for as each connection begins: also for one that was
+    accepted just before the listener was closed, and has its turn after that."""
+
+    def __init__(self, listener: Any) -> None:
+        self._name = listener.getsockname()
+
+    def getsockname(self) -> Any:
+        return self._name
+
+
 class Yard:
     """The connections of one gunicorn worker."""
 
@@ -82,7 +93,7 @@ class Yard:
         """Make what accepts connections: gunicorn's own way, but known to us, so that a drain can
         stop it at once; gunicorn does it up to a second later."""
         tls = {"ssl_context": options["ssl_context"]} if "ssl_context" in options else {}
-        handle = partial(self.handle, listener)
+        handle = partial(self.handle, Named(listener))
         server = Listening(listener, handle=handle, spawn=spawn, **tls)
         if self._worker.cfg.workers > 1:
             server.max_accept = 1
