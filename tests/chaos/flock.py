@@ -2,8 +2,8 @@
 
 What belongs here: being many, and writing down what came. What does not: a whole client, which
 hops and asks for everything (``crowd``). Run as ``python -m tests.chaos.flock``; it takes its plan
-as one line of JSON, says how many are live and how much has come once a second, and what each has
-met when its stdin closes.
+as one line of JSON, says once a second how many are live, how many ever were and how much has come,
+and what each has met when its stdin closes.
 
 Half of them are event streams, half WebSockets. One that is told to ``reconnect`` does so when it
 was told to; one that is refused or cut off tries again after a second, and twice as long after
@@ -70,7 +70,7 @@ class Bird(asyncio.Protocol):
     def __init__(self, flock: Flock, number: int) -> None:
         self._flock, self._number = flock, number
         self._is_websocket = number % 2 == 1
-        self._cursor = ""
+        self.cursor = ""
         self.first: int | None = None
         self.last = -1
         self.received = 0
@@ -103,7 +103,7 @@ class Bird(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport, self._buffer = transport, b""
         path = "ws" if self._is_websocket else "sse"
-        target = f"/push/{path}?channels={self._flock.plan.channel}&cursor={self._cursor}"
+        target = f"/push/{path}?channels={self._flock.plan.channel}&cursor={self.cursor}"
         transport.write(request("GET", target, _HANDSHAKE if self._is_websocket else None))
 
     def data_received(self, data: bytes) -> None:
@@ -143,10 +143,10 @@ class Bird(asyncio.Protocol):
     def _take(self, event: dict[str, object]) -> None:
         kind = event.get("type")
         if kind is None:
-            self._cursor = str(event["id"])
+            self.cursor = str(event["id"])
             self._count(int(event["data"]))  # type: ignore[call-overload]
         elif kind in ("live", "heartbeat"):
-            self._cursor = str(event["cursor"])
+            self.cursor = str(event["cursor"])
             if kind == "live":
                 self._go_live(event)
         elif kind == "reconnect":
@@ -231,7 +231,8 @@ class Flock:
 
     def say(self) -> None:
         live = sum(bird.is_live for bird in self.birds)
-        print(json.dumps([live, sum(bird.received for bird in self.birds)]), flush=True)
+        came = sum(bool(bird.cursor) for bird in self.birds)
+        print(json.dumps([live, came, sum(bird.received for bird in self.birds)]), flush=True)
 
     def end(self) -> Found:
         """Say what they have met; whoever has no connection now has not come back."""

@@ -41,7 +41,7 @@ class Flocks:
 
     def __init__(self, ports: list[int], clients: int, **options: float) -> None:
         each = [clients // _FLOCKS + (n < clients % _FLOCKS) for n in range(_FLOCKS)]
-        self._said = [(0, 0)] * _FLOCKS
+        self._said = [(0, 0, 0)] * _FLOCKS
         self._last: list[Found | None] = [None] * _FLOCKS
         self._processes = [
             subprocess.Popen(
@@ -70,16 +70,21 @@ class Flocks:
             if isinstance(said, dict):
                 self._last[n] = Found(**said)
             else:
-                self._said[n] = (said[0], said[1])
+                self._said[n] = (said[0], said[1], said[2])
 
     @property
     def live(self) -> int:
         """How many are connected."""
-        return sum(live for live, _ in self._said)
+        return sum(live for live, _, _ in self._said)
+
+    @property
+    def came(self) -> int:
+        """How many have been connected."""
+        return sum(came for _, came, _ in self._said)
 
     @property
     def received(self) -> int:
-        return sum(received for _, received in self._said)
+        return sum(received for _, _, received in self._said)
 
     def end(self) -> list[Found]:
         for process in self._processes:
@@ -151,7 +156,7 @@ def storm(
         show_bar(flocks.received / (messages * clients), f"{count}, {doing}")
 
     try:
-        _wait(lambda: flocks.live >= clients * (0.8 if options else 1), show, LONG)
+        _wait(lambda: flocks.came == clients, show, 2 * LONG)
         doing, began = "publishing", time.monotonic()
         publishing.start()
         if kind == "deploy":
