@@ -13,7 +13,7 @@ AT_ONCE ?= 4
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/'
 
-run: $(RUN_STAMP) ## a server on http://127.0.0.1:8000 with the demo page and the system feed
+run: $(RUN_STAMP) ## a server on http://127.0.0.1:8000 with the lab and the system feed
 	@$(VENV)/bin/python -m pushapp.cli run
 
 test: $(STAMP) ## the whole suite, then again under gevent what can be
