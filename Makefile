@@ -8,7 +8,7 @@ PATCHED := tests/brokers tests/test_hub.py
 # Most of a test is waiting for another process: so many at once keep two cores busy
 AT_ONCE ?= 4
 
-.PHONY: run test check bench bench-logs conformance chaos jitter soak docs networks clean help
+.PHONY: run test check bench bench-logs conformance chaos jitter soak docs networks screenshots clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/'
@@ -40,6 +40,10 @@ bench-logs: $(STAMP) $(BENCH_STAMP) ## SQLite beside Valkey: docs/benchmarks-log
 
 conformance: $(STAMP) ## all Autobahn cases against our WebSocket, with a table (10 minutes; CONFORMANCE="--groups 1,9")
 	$(VENV)/bin/python -m tests.conformance $(CONFORMANCE)
+
+screenshots: $(STAMP) ## docs/images/ anew, and how soon the lab is painted on a slow network
+	@scripts/test-tools
+	@scripts/screenshots
 
 chaos: $(STAMP) ## the ledger: 200 clients, everything breaks; CHAOS="--broker redis --seed 7 --messages 25000 --faults 200"
 	@scripts/test-tools

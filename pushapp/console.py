@@ -25,7 +25,7 @@ from .pages import LANGUAGES, folder
 from .reply import json_reply
 from .tally import METRICS
 
-_SHARED = ("base.css", "icon.svg")  # with the demo page; all other files are the console's own
+_SHARED = ("base.css", "icon.svg")  # with the lab; all other files are the console's own
 _KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _BODY = 1024  # bytes; nothing is asked for in it
 #: Nothing inline, nothing from elsewhere, in nobody's frame, and no text ever becomes markup.

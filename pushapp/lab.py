@@ -192,7 +192,7 @@ def _check_look(limits: TokenBuckets) -> None:
     refuse_body(request)
     _count(limits, 1, "looks")
     if request.path == mirror.SOCKET:
-        mirror.remember_offer()
+        mirror.decline_offer()
         check_handshake(request)
 
 

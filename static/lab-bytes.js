@@ -26,6 +26,9 @@
     opened: trip => [part('headCame', Lab.heads.answer(trip), Lab.heads.answerBytes(trip))],
     event: (trip, more) => [part('eventCame', more.raw, more.bytes)],
     frame: function (trip, more, masked) {
+      if (trip.compresses && !masked) { // a script is not told how it came
+        return [Lab.make('p.facts', null, () => Lab.word('inflated')), part('framePayload', more.text, more.bytes)];
+      }
       const bytes = Lab.heads.frame(Lab.size(more.text), masked);
       return [part('frameHead', Lab.heads.hex(bytes), bytes.length),
         part('framePayload', more.text, Lab.size(more.text))];

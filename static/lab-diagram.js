@@ -72,8 +72,7 @@
 
   Diagram.prototype.y = function (at) { return (at - this.origin) * SCALE; };
 
-  // An arrow: {at, to: 'browser' or 'server', kind, label, open(): what a click shows}. Returns what
-  // it was joined to, or itself.
+  // An arrow: {at, to: 'browser' or 'server', kind, label, and what lab-bytes.js shows of it}.
   Diagram.prototype.arrow = function (step) {
     const exact = this.y(step.at);
     let y = Math.max(exact, this.bottom + GAP);
@@ -83,8 +82,7 @@
         if (other.kind === step.kind && other.to === step.to) {
           other.steps.push(step);
           other.text.textContent = other.words();
-          this.onStep(other, step);
-          return other;
+          return this.onStep(other, step);
         }
       }
     }
@@ -99,8 +97,9 @@
     item.head = item.g.appendChild(Lab.shape('path', {class: 'head'}));
     item.text = item.g.appendChild(Lab.shape('text', {}));
     item.words = function () {
-      const label = step.label(), many = item.steps.length;
-      return many > 1 ? label + ' ×' + many : label;
+      const labels = Array.from(new Set(item.steps.map(one => one.label()))), many = item.steps.length;
+      if (labels.length === many) { return labels.slice(0, 3).join(', ') + (many > 3 ? ' … ×' + many : ''); }
+      return labels[0] + ' ×' + many;
     };
     Lab.say(item.text, item.words);
     item.g.addEventListener('click', () => Lab.bytesOf(item));
@@ -109,7 +108,6 @@
     this.place(item);
     this.over.append(item.g);
     this.onStep(item, step);
-    return item;
   };
 
   Diagram.prototype.place = function (item) {
@@ -176,11 +174,9 @@
     if (last && Math.abs(last - y) < 5) { return; }
     this.lastMark = y;
     const path = Lab.shape('path', {class: 'mark', d: 'M0 -6L6 0L0 6L-6 0Z'});
-    const mark = {kind: 'mark', y: y, g: path, steps: []};
     path.setAttribute('transform', 'translate(' + x + ' ' + y + ')');
     this.ticks.push({g: path, y: y, mark: true});
     this.over.append(path);
-    return mark;
   };
 
   Diagram.prototype.placeTick = function (tick) {
@@ -220,12 +216,6 @@
       if (!stays) { span.g.remove(); }
       return stays;
     });
-  };
-
-  Diagram.prototype.clear = function () {
-    this.items.concat(this.ticks).forEach(item => item.g.remove());
-    this.items = [];
-    this.ticks = [];
   };
 
   // ---- One clock for all of them

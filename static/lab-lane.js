@@ -130,7 +130,7 @@
     }
   };
 
-  Lane.prototype.step = function (step) { return this.diagram.arrow(step); };
+  Lane.prototype.step = function (step) { this.diagram.arrow(step); };
 
   Lane.prototype.end = function (trip, at) {
     const span = this.spans.get(trip);

@@ -184,7 +184,10 @@
       super(url, protocols || []);
       if (!trip) { return; }
       this.trip = trip;
-      this.addEventListener('open', () => { tell('opened', trip); });
+      this.addEventListener('open', () => {
+        trip.compresses = !!this.extensions;
+        tell('opened', trip);
+      });
       this.addEventListener('message', e => {
         const bytes = Lab.size(e.data);
         tell('came', trip, {text: e.data, raw: e.data, bytes: bytes + Lab.heads.frame(bytes).length});
@@ -199,9 +202,15 @@
         trip.failed = true;
         trip.code = 1006;
         tell('ended', trip);
-        super.close();
+        this.close();
         if (handler) { handler.call(this, {type: 'close', code: 1006, reason: ''}); }
       };
+    }
+
+    // Closed while it connects, a browser complains in its console: then it is closed once it is open.
+    close(...how) {
+      if (this.readyState !== 0) { return super.close(...how); }
+      this.addEventListener('open', () => super.close(...how));
     }
 
     send(data) {
