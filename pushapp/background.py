@@ -1,9 +1,10 @@
-"""Starting something beside, as a greenlet or as a thread in a process that is not patched; and how
-slowly what concerns very many clients is done."""
+"""Doing much beside others: starting it, as a greenlet or as a thread in a process that is not
+patched; stopping on the way; and how slowly what concerns very many clients is done."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import gevent
@@ -11,6 +12,7 @@ from gevent.monkey import is_module_patched
 
 CALM = 500  # clients that may come back within a second
 _LONGEST = 15.0  # seconds
+_NOW = 2  # libev's EV_MAXPRI: an idle watcher of less waits for as long as there is any input
 
 
 def spawn(function: Callable[..., object], *args: object) -> None:
@@ -23,6 +25,18 @@ def spawn(function: Callable[..., object], *args: object) -> None:
         gevent.spawn(function, *args)
     else:
         threading.Thread(target=function, args=args, daemon=True).start()
+
+
+def let_others() -> None:
+    """Let all others have their turn, those for whom input has come, too.
+
+    ``time.sleep(0)`` lets gevent go on with the same callbacks: it looks at sockets again after 50
+    of them, so that one long loop that sleeps after each 5 ms keeps a request waiting for 250.
+    """
+    if is_module_patched("threading"):
+        gevent.idle(_NOW)
+    else:
+        time.sleep(0)
 
 
 def spread(count: int) -> float:

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from typing import Protocol
 
-from .background import spawn
+from .background import let_others, spawn
 from .errors import (
     ConnectionEnded,
     Flood,
@@ -90,7 +90,7 @@ class Departures:
     def _write(self) -> None:
         while self._lines:
             self._write_some(_TURN)
-            time.sleep(0)
+            let_others()
 
     def _write_some(self, most: int) -> None:
         for _ in range(min(most, len(self._lines))):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Set
 
+from .background import let_others
 from .connection_ids import ConnectionIds
 from .errors import ConnectionEnded, InvalidInput
 from .hub import Hub
@@ -112,5 +113,5 @@ class Endings:
                 if self._is_over(subscriber.id, subscriber.user):
                     subscriber.fail(ConnectionEnded())
             if n % _TURN == 0:
-                time.sleep(0)
+                let_others()
         self._presence.dismiss(lambda one: self._is_over(one.entry.id, one.entry.user))

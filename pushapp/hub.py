@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 
+from .background import let_others
 from .backlogs import Backlogs
 from .broker.interface import Broker, Page
 from .broker.roster import is_internal
@@ -413,5 +414,5 @@ def _yield_after(turn: float) -> float:
     now = time.monotonic()
     if now - turn < TURN:
         return turn
-    time.sleep(0)
+    let_others()
     return time.monotonic()

@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
+from .background import let_others
 from .broker.interface import Broker
 from .errors import LogUnavailable
 
@@ -108,7 +109,7 @@ class Orders:
         kept = list(self._broker.leases.read(_KEY).values())
         for i in range(0, len(kept), _TURN):
             self._hear([json.loads(text) for text in kept[i : i + _TURN]])
-            time.sleep(0)
+            let_others()
         self._looked = now
 
     def _hear(self, orders: Iterable[Mapping[str, Any]]) -> None:

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from .background import let_others
 from .broker.bring import together
 from .broker.roster import Entry, Roster
 from .errors import LogUnavailable
@@ -166,7 +167,7 @@ class Presence:
                         del self._pollers[id]
                         self._changed.add(id)
             if n % _TURN == 0:
-                time.sleep(0)
+                let_others()
 
     # -- the loop ------------------------------------------------------------------------------
 

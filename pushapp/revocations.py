@@ -13,7 +13,7 @@ import json
 import time
 from collections.abc import Iterable, Sequence, Set
 
-from .background import CALM, spawn, spread
+from .background import CALM, let_others, spawn, spread
 from .broker.interface import Leases
 from .errors import InvalidInput, NotAuthenticated
 from .hub import Hub, Subscriber
@@ -87,7 +87,7 @@ class Revocations:
             if is_news:
                 whose.add(user)
             if n % _TURN == 0:
-                time.sleep(0)  # there may be very many: polls and publishes get their turn
+                let_others()  # there may be very many: polls and publishes get their turn
         return whose
 
     def act(self, whose: Set[str | None]) -> None:

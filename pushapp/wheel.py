@@ -11,6 +11,8 @@ import threading
 import time
 from typing import Protocol
 
+from .background import let_others
+
 TICK = 0.1  # seconds a slot lasts; how late something may be
 
 #: What is due at a time. A dict, because a set of many takes three times the memory; and what is
@@ -79,7 +81,7 @@ class Wheel:
                         continue
                     if seconds is not None:
                         self.set(item, seconds)
-            time.sleep(0)  # polls and publishes get their turn
+            let_others()  # polls and publishes get their turn
 
     def close(self) -> None:
         """Stop turning; idempotent."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator, Sequence
 from queue import SimpleQueue
 
 import pytest
+from gevent.monkey import is_module_patched
 
+import pushapp.hub
 from pushapp.errors import LogUnavailable
 from pushapp.hub import Hub, Subscriber
 from pushapp.message import Bundle, Cursor, Loss
@@ -95,6 +98,47 @@ def test_a_subscriber_gets_its_channels_in_order_and_no_others(hub: Hub, log: Fa
     wake(hub)
     assert one.receive(4) == [ids[0], ids[2], ids[3], ids[5]]
     hub.leave(one)
+
+
+@pytest.mark.skipif(
+    not is_module_patched("threading"),
+    reason="the turns of threads are the kernel's; see make test",
+)
+def test_input_that_comes_within_a_fan_out_is_read_before_its_end(
+    hub: Hub, log: FakeLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks meanwhile is answered at the fan-out's next turn; its order stays."""
+    monkeypatch.setattr(pushapp.hub, "CHUNK", 1)
+    monkeypatch.setattr(pushapp.hub, "TURN", 0.0)
+    near, far = socket.socketpair()
+    got: list[int] = []
+    read_at: list[int] = []
+
+    class Asking(Listener):
+        def deliver(self, bundle: Bundle) -> None:
+            super().deliver(bundle)
+            got.append(bundle.last)
+            if len(got) == 3:
+                far.send(b"a question")
+
+    def answer() -> None:
+        near.recv(100)
+        read_at.append(len(got))
+
+    asking = [Asking("a") for _ in range(40)]
+    for one in asking:
+        go_live(hub, one)
+    answering = threading.Thread(target=answer)
+    answering.start()
+    ids = [log.append("a")]
+    wake(hub)
+    for one in asking:
+        assert one.receive(1) == ids
+        hub.leave(one)
+    answering.join(TIMEOUT)
+    assert read_at in ([3], [4]), "at the next turn, not at the end"
+    near.close()
+    far.close()
 
 
 def test_those_who_listen_to_the_same_share_one_bundle(hub: Hub, log: FakeLog) -> None:

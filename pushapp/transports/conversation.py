@@ -7,12 +7,11 @@ not: an op's fields (``op``), frames (``websocket``).
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from ..auth import Grant, Sketch
-from ..background import spawn
+from ..background import let_others, spawn
 from ..errors import Flood, InvalidInput, NoCredentials, NotFound, PushError
 from ..message import Cursor, Loss, dump
 from ..outlet import Outlet
@@ -109,7 +108,7 @@ class Conversation(Stream):
             while waiting and self.outlet is not None and not self.outlet.closed:
                 self._do(waiting[0])
                 del waiting[0]
-                time.sleep(0)  # a flood of them must not hold up the others
+                let_others()  # a flood of them must not hold up the others
         finally:  # whatever became of an op, the next one is read
             self._waiting = None
             if isinstance(self.outlet, ParkedSocket):
