@@ -22,6 +22,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from . import metrics
+from .background import let_others
 from .broker.roster import FIGURES, is_internal
 from .errors import LogUnavailable
 from .message import Draft, dump
@@ -149,7 +150,7 @@ class Figures:
             if not is_internal(name):
                 found[name] = len(who)
             if turn % _TURN == 0:
-                time.sleep(0)
+                let_others()
         return found
 
     def close(self) -> None:
@@ -167,7 +168,7 @@ def _top(counts: Mapping[str, int]) -> list[str]:
     best: list[str] = []
     while some := list(islice(names, _TURN)):
         best = heapq.nlargest(_TOP, [*best, *some], key=lambda name: counts[name])
-        time.sleep(0)
+        let_others()
     return best
 
 
