@@ -25,6 +25,7 @@ from .report import show_bar, write
 from .storms import Flocks, Publishing
 
 _VISITORS = 4  # threads; each has a visitor after the other
+_NAMES = 2000  # of channels; a worker remembers requests, 10,000 at most (``remembered``)
 _ROWS = 10  # of the table
 _GROWTH = 0.03  # of the memory, over the second half: more than that counts as a leak
 _LIMITS = '{"connects":0,"requests":0,"address_connections":0}'
@@ -76,7 +77,7 @@ class Visitors:
         chance = random.Random(seed)
         while not self._over.wait(chance.random() / 2):
             number = next(self._numbers)
-            channel, transport = f"public:visit.{number}", chance.choice(TRANSPORTS)
+            channel, transport = f"public:visit.{number % _NAMES}", chance.choice(TRANSPORTS)
             try:
                 client = open_client(transport, self._server.port, [channel])
                 self._server.publish(channel, number)
