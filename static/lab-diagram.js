@@ -91,7 +91,7 @@
       tall: Math.min(34, Math.max(3, Lab.heads.oneWay() * SCALE)) // its way took time, too
     };
     this.bottom = y;
-    item.g = Lab.shape('g', {class: 'arrow ' + step.kind + ' to-' + step.to});
+    item.g = Lab.shape('g', {class: 'arrow ' + step.kind + ' ' + step.way});
     item.hit = item.g.appendChild(Lab.shape('line', {class: 'hit'}));
     item.line = item.g.appendChild(Lab.shape('line', {class: 'shaft'}));
     item.head = item.g.appendChild(Lab.shape('path', {class: 'head'}));

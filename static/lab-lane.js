@@ -130,7 +130,10 @@
     }
   };
 
-  Lane.prototype.step = function (step) { this.diagram.arrow(step); };
+  Lane.prototype.step = function (step) {
+    step.way = PATHS[step.trip.path];
+    this.diagram.arrow(step);
+  };
 
   Lane.prototype.end = function (trip, at) {
     const span = this.spans.get(trip);
@@ -156,7 +159,7 @@
   // ---- Messages
 
   Lane.prototype.heard = function (message) {
-    const now = performance.now(), at = Math.min(now, Lab.heads.here(message.time));
+    const now = performance.now(), at = Lab.heads.here(message.time);
     if (!this.meters.take(message)) { return; }
     this.meters.delay(now - at);
     Lab.published(message.id, at);

@@ -73,9 +73,10 @@ def meters(page: Page, lane: str) -> dict[str, Any]:
 
 
 def steps(page: Page, lane: str) -> list[dict[str, Any]]:
-    """Return the arrows of a lane's diagram, oldest first: kind, way, words."""
+    """Return the arrows of a lane's diagram, oldest first."""
     script = """lane => Lab.lanes.find(l => l.box.id === lane).diagram.items.map(
-      i => ({kind: i.kind, to: i.to, words: i.words(), y: i.y, count: i.steps.length}))"""
+      i => ({kind: i.kind, to: i.to, words: i.words(), y: i.y,
+        labels: i.steps.map(step => step.label())}))"""
     found: list[dict[str, Any]] = page.evaluate(script, lane)
     return found
 

@@ -20,7 +20,7 @@ GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 #: Keeps what is told for a moment only.
 NOTES = """() => {
   window.notes = [];
-  document.querySelectorAll('#network, #poll .state-name').forEach(told => {
+  document.querySelectorAll('#network, #sse .state-name').forEach(told => {
     new MutationObserver(() => notes.push(told.textContent)).observe(told, {childList: true});
   });
 }"""
@@ -84,6 +84,8 @@ def test_the_client_that_chooses_falls_and_climbs(
 ) -> None:
     """A way that is blocked makes it fall to the next; all given back, it climbs to the best."""
     page = pages[language]
+    page.locator("#free input[value=poll]").uncheck()
+    page.locator("#free input[value=poll]").check()  # tries all again, whatever failed before
     expect(page.locator("[data-rung=websocket].carries")).to_be_visible()
     before = settle(page, demo_server)["free"]
     rungs = ("websocket", "sse", "longpoll", "poll")
