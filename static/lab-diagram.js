@@ -164,7 +164,7 @@
       span.text.setAttribute('x', span.side === 'line' ? this.width / 2
         : span.side === 'browser' ? x + wide + 8 : x - 8);
       span.text.setAttribute('y', (from + top + tall) / 2 + 4);
-      span.text.setAttribute('visibility', top + tall - from > 26 ? 'visible' : 'hidden');
+      span.text.setAttribute('visibility', top + tall - from > 44 ? 'visible' : 'hidden');
     }
   };
 
