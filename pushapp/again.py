@@ -12,6 +12,7 @@ than that, whichever process has acknowledged it.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import flask
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from .extension import Push
 
 _NOWHERE = Cursor("", 0)
+_OURS = "push."  # the beginning of our endpoints' names
 _SIGNALS = (
     flask.request_started,
     flask.request_finished,
@@ -117,9 +119,11 @@ class Again:
             return False
         if asked.history and asked.cursor is None:
             return False  # a first answer has more in it
+        if self._push.running is not self._running:
+            return False  # closed meanwhile: the app opens the log again
         try:
             if self._token is not None:
-                self._push.tokens.left(self._token)
+                self._push.tokens.check(self._token)
             if self._id is not None:
                 self._running.endings.check(self._id, self._user)
                 if not self._running.presence.seen(self._id, asked.hold):
@@ -222,7 +226,7 @@ def may_come_again(push: Push, asked: Asked, grant: Grant, connection: str, wait
     values = request.args
     if asked.presence or "ticket" in values or any(len(given) > 1 for _, given in values.lists()):
         return  # lists of members are read anew, and a ticket is good once
-    if is_watched(push.app):
+    if push.is_watched:
         return
     berth.again = Again(push, asked, grant, connection, waits)
 
@@ -232,13 +236,23 @@ def is_watched(app: Flask) -> bool:
 
     ``@authorize`` is none of those: it has said for how long its answer holds.
     """
-    functions = (
+    ours = type(app) is Flask and app.wsgi_app == Flask.wsgi_app.__get__(app)
+    plain = type(app.session_interface) is SecureCookieSessionInterface
+    listens = any(signal.receivers for signal in _SIGNALS)
+    return not (ours and plain) or listens or any(found.get(None) for found in _functions(app))
+
+
+def routes(app: Flask) -> object:
+    """Return what is called for our own routes, to be compared: an app may wrap a view, or have a
+    function called before it."""
+    views = {name: view for name, view in app.view_functions.items() if name.startswith(_OURS)}
+    return views, [list(found.get("push", ())) for found in _functions(app)]
+
+
+def _functions(app: Flask) -> tuple[Mapping[str | None, Sequence[object]], ...]:
+    return (
         app.before_request_funcs,
         app.after_request_funcs,
         app.teardown_request_funcs,
         app.url_value_preprocessors,
     )
-    ours = type(app) is Flask and app.wsgi_app == Flask.wsgi_app.__get__(app)
-    plain = type(app.session_interface) is SecureCookieSessionInterface
-    listens = any(signal.receivers for signal in _SIGNALS)
-    return not (ours and plain) or listens or any(found.get(None) for found in functions)

@@ -14,6 +14,7 @@ from typing import Any
 from flask import Blueprint, Flask
 
 from . import api, console, metrics, pages, people, power, subscribe
+from .again import is_watched, routes
 from .api_keys import ApiKeys
 from .auth import Gate
 from .background import spread
@@ -54,6 +55,7 @@ class Push(Calls):
         self._lock = threading.Lock()
         self._running: Running | None = None
         self._app: Flask | None = None
+        self._routes: object = None  # as we have made them
         self.settings = Settings()
         self.api_keys = ApiKeys(())
         self.tokens = Tokens(self.settings)
@@ -97,6 +99,7 @@ class Push(Calls):
         blueprint.add_url_rule("/metrics", view_func=metrics.view)
         blueprint.after_request(lambda response: allow_pages(response, self.settings))
         app.register_blueprint(blueprint)
+        self._routes = routes(app)
         _pushes.add(self)
 
     @property
@@ -104,6 +107,12 @@ class Push(Calls):
         """The app that it was put into."""
         assert self._app is not None, "Push() has no app yet: call init_app(app)"
         return self._app
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether the app looks at requests itself, or has put something before one of our routes:
+        both must see them all."""
+        return is_watched(self.app) or routes(self.app) != self._routes
 
     # -- what is open --------------------------------------------------------------------------
 

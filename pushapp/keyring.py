@@ -87,6 +87,11 @@ class Keyring:
         if self._set is not None:
             self._set.refresh()
 
+    @property
+    def is_old(self) -> bool:
+        """Whether ``refresh`` would read it now."""
+        return self._set is not None and self._set.is_old
+
     def verify(self, text: str) -> dict[str, Any]:
         """Return the claims of a token that was signed with one of the keys.
 
@@ -156,11 +161,21 @@ class _KeySet:
 
     def refresh(self) -> None:
         """Read what is too old again."""
-        if self._keys and time.monotonic() - self._read > JWKS_AGE:
+        if self.is_old:
             self._look_if_due()
 
+    @property
+    def is_old(self) -> bool:
+        """Whether it is too old, and nobody has just looked."""
+        is_old = bool(self._keys) and time.monotonic() - self._read > JWKS_AGE
+        return is_old and self._is_due
+
+    @property
+    def _is_due(self) -> bool:
+        return time.monotonic() - self._looked > JWKS_PAUSE
+
     def _look_if_due(self) -> None:
-        if time.monotonic() - self._looked > JWKS_PAUSE and self._lock.acquire(blocking=False):
+        if self._is_due and self._lock.acquire(blocking=False):
             try:
                 self._look()
             finally:

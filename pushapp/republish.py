@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from flask import Flask, request
 
-from .again import is_watched
 from .auth import current_token
 from .broker.interface import Append, Receipt
 from .credentials import publisher
@@ -94,7 +93,7 @@ class Republish:
     """What is known of one publisher's request."""
 
     __slots__ = (
-        *("_address", "_header", "_length", "_push", "_token", "_whose"),
+        *("_address", "_header", "_length", "_push", "_running", "_token", "_whose"),
         *("app", "desk", "lot"),
     )
 
@@ -103,7 +102,8 @@ class Republish:
         self.app: Flask = push.app
         self.lot: Lot = running.lot
         self.desk = running.desk
-        self._push, self._token = push, token  # None: an api key, which holds while we live
+        self._push, self._running = push, running
+        self._token = token  # None: an api key, which holds while we live
         self._whose = publisher(push)
         self._address = None if token is None else address_of(push)
         self._length = request.content_length
@@ -117,9 +117,11 @@ class Republish:
         """Return what is to be published, counted as a request and as so many messages; None where
         the app has to say why not, and nothing is counted."""
         push, token, by_key = self._push, self._token, self._token is None
+        if push.running is not self._running:
+            return None  # closed meanwhile: the app opens the log again
         try:
             if token is not None:
-                push.tokens.left(token)
+                push.tokens.check(token)
             wanted = push.parse(load_json(body), key)
             if token is not None and not all(token.may_publish(d.channel) for d in wanted.drafts):
                 return None
@@ -151,5 +153,5 @@ def may_come_again(push: Push, key: ApiKey | None) -> None:
         return  # nobody but the app knows whose request it is
     if request.mimetype != "application/json" or request.content_length is None:
         return
-    if not is_watched(push.app):
+    if not push.is_watched:
         berth.again = Republish(push, None if key is not None else token)

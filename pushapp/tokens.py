@@ -59,6 +59,7 @@ class Token:
     member: Any = None  # what others may know of this user; any JSON
     issued: float = 0.0  # Unix seconds; 0: it does not say
     digest: bytes = field(default=b"", repr=False)  # of its text
+    keys: int = field(default=-1, compare=False, repr=False)  # see ``Tokens.check``
 
     def may_read(self, channel: str) -> bool:
         """Tell whether it opens ``channel``. No pattern ever opens a ``user:`` channel; everyone's
@@ -106,7 +107,13 @@ class Tokens:
         self._revoked: dict[str | None, float] = {}  # user, None for all → issued before (Unix s)
         self._withdrawn: dict[bytes, float] = {}  # digest → its own end (Unix s)
         self._most_withdrawn = _FEW  # of these, until those are forgotten that have ended anyway
-        self._keys = Keyring(settings, self._known.clear)
+        self._changes = 0  # of the keys
+        self._keys = Keyring(settings, self._forget)
+
+    def _forget(self) -> None:
+        """The keys have changed: whoever comes with a token has it verified anew."""
+        self._changes += 1
+        self._known.clear()
 
     def verify(self, text: str) -> Token:
         """Return what a token says, if it holds.
@@ -149,6 +156,17 @@ class Tokens:
         if token.issued < issued_since or token.digest in self._withdrawn:
             raise NotAuthenticated("the token has been revoked")
         return token.left(self._clock())
+
+    def check(self, token: Token) -> None:
+        """Return where ``verify`` would return this token for its text once more. Never waits.
+
+        Raises:
+            As ``left``; NotAuthenticated also where only ``verify`` tells: the keys have changed
+            since, or it is time to look whether they have.
+        """
+        self.left(token)
+        if token.keys != self._changes or self._keys.is_old:
+            raise NotAuthenticated("the keys have to be looked at")
 
     def revoked(self, user: str | None) -> float:
         """Return since when tokens of ``user`` (None: of all) have to be issued (Unix seconds)."""
@@ -243,6 +261,7 @@ class Tokens:
             member=claims.get("member"),
             issued=self._times.one(float(issued)),
             digest=digest,
+            keys=self._changes,
         )
 
 

@@ -13,7 +13,7 @@ from flask.sessions import SecureCookieSessionInterface
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
-from pushapp import create_app
+from pushapp import Push, create_app
 from pushapp.again import is_watched
 from pushapp.lifting import is_unseen
 
@@ -56,6 +56,24 @@ def test_an_app_with_functions_of_its_own_sees_every_request(
     app = Flask("theirs")
     watch(app)
     assert is_watched(app)
+
+
+@pytest.mark.parametrize(
+    "watch",
+    [
+        lambda app: app.view_functions.update({"push.publish": lambda: "guarded"}),
+        lambda app: app.before_request_funcs["push"].insert(0, lambda: None),
+        lambda app: app.teardown_request_funcs.setdefault("push", []).append(lambda error: None),
+    ],
+)
+def test_what_stands_before_one_of_our_routes_sees_every_request(
+    watch: Callable[[Flask], None],
+) -> None:
+    app = Flask("theirs")
+    push = Push(app, PUSH_SECRET=SECRET)
+    assert not push.is_watched
+    watch(app)
+    assert push.is_watched
 
 
 def test_one_who_listens_for_requests_hears_of_every_one() -> None:
