@@ -445,7 +445,8 @@ def test_axe_finds_nothing_serious(
 ) -> None:
     """At the door, refused, and in each view with something in it."""
     file = axe.axe_file(pytestconfig.cache)
-    listen("axe:1", user="guest-10")
+    channel = f"axe:{scheme}"
+    listen(channel, user="guest-10")
     page = open_console(key=None, color_scheme=scheme)
     assert axe.serious(page, file) == []
     enter(page, "wrong")
@@ -454,9 +455,9 @@ def test_axe_finds_nothing_serious(
     enter(page, API_KEY)
     expect(page.locator("#workers tbody tr")).to_have_count(2)
     assert axe.serious(page, file) == []
-    page.goto(f"{console_server.url}/push/console#channels/axe:1")
+    page.goto(f"{console_server.url}/push/console#channels/{channel}")
     page.get_by_role("button", name="Follow").click()
-    console_server.publish("axe:1", "hello")
+    console_server.publish(channel, "hello")
     expect(page.locator(".messages li")).to_have_count(1)
     assert axe.serious(page, file) == []
     for view in ("people", "publish"):
