@@ -6,7 +6,7 @@ BENCH_STAMP := $(VENV)/.bench
 # Suites that hold in a process that gevent has patched as well as in a plain one
 PATCHED := tests/brokers tests/test_hub.py
 # Most of a test is waiting for another process: so many at once keep two cores busy
-AT_ONCE ?= 4
+AT_ONCE ?= 3
 
 .PHONY: run test check bench bench-logs conformance chaos jitter soak docs networks screenshots clean help
 

@@ -104,13 +104,13 @@
 
   function row(it) {
     const when = new Date(it.time * 1000).toTimeString().slice(0, 5);
-    const down = rows.scrollHeight - rows.scrollTop - rows.clientHeight < 40;
+    const view = rows.parentNode, down = view.scrollHeight - view.scrollTop - view.clientHeight < 40;
     rows.append(Lab.make('li' + (it.mine ? '.mine' : '') + (it.alone ? '.alone' : ''), null,
       Lab.make('p.who', null, Lab.make('span', null, it.who), Lab.make('time', null, when),
         ...(it.alone ? [Lab.make('span.privately', null, () => Lab.word('privately'))] : [])),
       Lab.make('p.words', null, it.text)));
     while (rows.children.length > KEPT) { rows.firstChild.remove(); }
-    if (down) { rows.scrollTop = rows.scrollHeight; }
+    if (down) { view.scrollTop = view.scrollHeight; }
   }
 
   Lab.one('.door form', box).addEventListener('submit', function (e) {

