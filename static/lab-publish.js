@@ -74,7 +74,7 @@
 
   // One request at a time, so that they arrive in their order: what falls due meanwhile comes next.
   function flow() {
-    if (busy || !due) { return; }
+    if (busy || !due || Lab.wire.isAway()) { return; }
     const messages = [];
     for (; due; due -= 1) { messages.push(one('#' + (number += 1))); }
     busy = true;
