@@ -8,6 +8,7 @@ in ``templates/`` and ``static/``, and how it sees its own requests (``mirror``)
 from __future__ import annotations
 
 import math
+import re
 import secrets
 from collections.abc import Callable
 from typing import Any
@@ -30,6 +31,8 @@ from .publish import load_json
 from .reply import json_reply
 from .transports.handshake import Refused, check_handshake
 
+#: What breaks a line, or lets a name look like another one (Unicode TR 36, bidirectional text).
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _ROOM = "demo:room"
 _GUEST = "guest-"  # how the room's users begin
 _OWN = frozenset({_ROOM, "demo:system"})  # who speaks there is known, so the form may not
@@ -55,7 +58,7 @@ def register(app: Flask) -> None:
         template_folder=str(folder("templates")),
     )
     lab.add_url_rule("/", view_func=page)
-    _post(lab, publish, TokenBuckets(20, 200))  # messages: ten a second, and a burst of 100
+    _post(lab, publish, TokenBuckets(20, 200))  # messages: twice what the buttons do
     _post(lab, enter, TokenBuckets(1, 20))
     _post(lab, say, TokenBuckets(2, 20))
     looks = TokenBuckets(5, 100)
@@ -211,6 +214,8 @@ def _words(fields: dict[str, Any], name: str, most: int, least: int = 1) -> str:
     text = fields.get(name)
     if not isinstance(text, str) or not least <= len(text.strip()) <= most:
         raise InvalidInput(name, text, f"a text of {least} to {most} characters")
+    if _UNSEEN.search(text.strip()):
+        raise InvalidInput(name, text, "one line, without signs that turn the direction of others")
     return text.strip()
 
 

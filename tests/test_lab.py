@@ -208,6 +208,8 @@ def test_a_guest_stays_the_same_over_tokens(demo: Client) -> None:
         ("enter", {"name": "x" * 25}, 400),
         ("enter", {"name": 1}, 400),
         ("enter", {}, 400),
+        ("enter", {"name": "Ann\u202e"}, 400),
+        ("say", {"text": "hi\nAnn: no"}, 400),
         ("say", {"text": " "}, 400),
         ("say", {"text": "x" * 501}, 400),
         ("say", {"text": "hi", "to": "42"}, 400),
