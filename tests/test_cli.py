@@ -169,6 +169,8 @@ class Tail:
             env=environ(PUSH_URL=url, PUSH_API_KEYS=API_KEY),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            # whoever runs the tests in the background has told all of them to ignore Ctrl-C
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         assert self.process.stdout is not None
         self.out = self.process.stdout
