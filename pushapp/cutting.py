@@ -80,13 +80,18 @@ def cut(head: bytes) -> Cut | None:
             if not TRACE.fullmatch(head, start, end):
                 return None
             spans.append(span)
+    return Cut(around(head, spans), cursor, stamp, match)
+
+
+def around(head: bytes, spans: list[tuple[int, int]]) -> tuple[bytes, ...]:
+    """Return what of ``head`` stands around ``spans``, which are where values begin and end."""
     spans.sort()
     parts, before = [], 0
     for start, end in spans:
         parts.append(head[before:start])
         before = end
     parts.append(head[before:])
-    return Cut(tuple(parts), cursor, stamp, match)
+    return tuple(parts)
 
 
 def _parameter(head: bytes, at: int, name: int, line: int) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from flask import Flask, request
 from .auth import current_token
 from .broker.interface import Append, Receipt
 from .credentials import publisher
-from .cutting import END, LINE, TRACE, TRACING
+from .cutting import END, LINE, TRACE, TRACING, around
 from .errors import PushError
 from .handover import connection_of
 from .message import dump
@@ -72,13 +72,7 @@ def cut(head: bytes) -> PostCut | None:
             values[name] = head[start:end].decode().strip()
     if _LENGTH not in values:
         return None
-    spans.sort()
-    parts, before = [], 0
-    for start, end in spans:
-        parts.append(head[before:start])
-        before = end
-    parts.append(head[before:])
-    return PostCut(tuple(parts), int(values[_LENGTH]), values.get(_KEY))
+    return PostCut(around(head, spans), int(values[_LENGTH]), values.get(_KEY))
 
 
 def is_plain(head: bytes) -> bool:
