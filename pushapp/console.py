@@ -21,7 +21,7 @@ from .body import read_body
 from .broker.roster import FIGURES
 from .current import current_push
 from .errors import NotFound, show
-from .pages import LANGUAGES, folder
+from .pages import folder, language
 from .reply import json_reply
 from .tally import METRICS
 
@@ -55,7 +55,7 @@ def page() -> Response:
         loader=FileSystemLoader(folder("templates")), autoescape=True, undefined=StrictUndefined
     )
     text = templates.get_template("console.html").render(
-        language=LANGUAGES[request.accept_languages.best_match(LANGUAGES, "en")],
+        language=language(),
         scripts=sorted(path.name for path in folder("static").glob("console-*.js")),
         has_keys=bool(current_push().settings.api_keys),
     )

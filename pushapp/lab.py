@@ -25,7 +25,7 @@ from .current import current_push
 from .errors import InvalidInput, NotAllowed, NotFound, PushError, TooManyRequests
 from .limits import TokenBuckets
 from .origins import check_origin
-from .pages import LANGUAGES, folder
+from .pages import folder, language
 from .problem import problem, secure
 from .publish import load_json
 from .reply import json_reply
@@ -77,7 +77,7 @@ def page() -> Response:
     settings = current_push().settings
     text = render_template(
         "lab.html",
-        language=LANGUAGES[request.accept_languages.best_match(LANGUAGES, "en")],
+        language=language(),
         prefix=settings.prefix,
         demo=settings.demo,
         host=request.host_url.rstrip("/"),

@@ -9,14 +9,19 @@ from __future__ import annotations
 from importlib.metadata import distribution
 from pathlib import Path
 
-from flask import Blueprint, Response, current_app, send_file
+from flask import Blueprint, Response, current_app, request, send_file
 
 from .current import current_push
 from .openapi import document
 from .reply import json_reply
 
-LANGUAGES = {"en": "en", "zh": "zh-CN"}  # a browser's -> the page's
+_LANGUAGES = {"en": "en", "zh": "zh-CN"}  # a browser's -> the page's
 _FILE_AGE = 3600  # seconds that browsers keep push.js; then its ETag tells whether it is the same
+
+
+def language() -> str:
+    """Return which of a page's languages the browser of the current request prefers."""
+    return _LANGUAGES[request.accept_languages.best_match(_LANGUAGES, "en")]
 
 
 def folder(name: str) -> Path:
