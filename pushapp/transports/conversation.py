@@ -20,6 +20,7 @@ from ..problem import as_dict, reason_of
 from ..subscriber import Subscriber, listened
 from . import members
 from . import op as op_fields
+from .backlog import Backlog, send_history
 from .lists import send_first
 from .params import Asked, channels
 from .stream import Context, Stream, recovery
@@ -229,21 +230,22 @@ class Conversation(Stream):
         hub.join(self, listened(added, self.presence))
         self.context.presence.came(self)
         if cursor is None and limit:
-            self.send_history(added, limit)
-        told = send_first(self, added) if self.presence else None
-        lost: list[Loss] = []
+            send_history(self, added, limit)
+        backlog = Backlog(self, send_first(self, added) if self.presence else None)
         if cursor is not None and added:
-            _, lost = self.read_on(added, cursor, lambda *_: True, upto=position.n)
+            backlog.send(added, cursor, lambda *_: True, upto=position)
         with hub.lock:
             self.ask_by(grant)
 
-        def reached(cursor: Cursor, more: list[Loss]) -> bool:
+        def reached(cursor: Cursor, lost: Sequence[Loss]) -> bool:
             if hub.draining:
                 self.drain(0.0)
                 return True
             if not hub.go_live(self, cursor):
                 return False
-            self._reply(ref, f'"ok":true,{recovery([*lost, *more])}', str(cursor))
+            if lost:
+                hub.tally.lost(self.transport, lost)
+            self._reply(ref, f'"ok":true,{recovery(lost)}', str(cursor))
             return True
 
-        self.read_on(self.listens, position, reached, told=told)
+        backlog.send(self.listens, position, reached)

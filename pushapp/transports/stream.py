@@ -15,10 +15,9 @@ from dataclasses import dataclass, field
 
 from ..auth import Grant, Sketch
 from ..background import spawn
-from ..broker.interface import Page
 from ..broker.roster import Entry, of_clients
 from ..departures import Departures, why
-from ..errors import LogUnavailable, NotAuthenticated, PushError, Unavailable
+from ..errors import NotAuthenticated, PushError, Unavailable
 from ..hub import Hub, Subscriber
 from ..limits import Limits
 from ..message import Bundle, Cursor, Loss, Message, dump
@@ -27,13 +26,11 @@ from ..presence import Presence
 from ..problem import as_dict, close_code
 from ..quota import Quota
 from . import members
-from .lists import STALL, send_again, send_first
+from .backlog import Backlog, send_history
+from .lists import send_again, send_first
 from .params import Asked
-from .poll import array, history
 
 VERSION = 1  # of the wire contract
-_BACKLOG_BYTES = 256 * 1024
-_ROUNDS = 1000  # reads until the hub must have been reached; each is a page, or a lost race
 SLOW = 4008  # close code
 _SENT_AWAY = ("kicked", "refused")  # reasons for which nobody waits for them to come back
 
@@ -52,11 +49,6 @@ class Context:
     departures: Departures
     limits: Limits = field(default_factory=lambda: Limits(Quota()))
     life: float = math.inf  # seconds that a stream lasts, more or less
-
-    @property
-    def page_bytes(self) -> int:
-        """How much data one page of a backlog holds; a page is all of it that is ever unsent."""
-        return min(_BACKLOG_BYTES, self.lot.limit // 4)
 
 
 class Stream(Subscriber):
@@ -142,11 +134,12 @@ class Stream(Subscriber):
             if cursor is None and (asked.history or asked.presence):
                 cursor = self.context.hub.now()  # first: it is before what is told
                 if asked.history:
-                    self.send_history(self.channels, asked.history)
+                    send_history(self, self.channels, asked.history)
             if asked.presence:
                 told = send_first(self, self.channels)
-            _, lost = self.read_on(listens, cursor, self._live, told=told, tell=self.tell)
-            if asked.cursor is not None and not lost:
+            backlog = Backlog(self, told)
+            backlog.send(listens, cursor, self._live)
+            if asked.cursor is not None and not backlog.lost:
                 self.context.hub.tally.recovered(self.transport)
         except PushError as error:
             self.fail(error)
@@ -154,81 +147,7 @@ class Stream(Subscriber):
             log.exception("beginning connection %s failed; it ends", self.id)
             self.fail(PushError())
 
-    def send_history(self, channels: Sequence[str], limit: int) -> None:
-        """Send kept messages from before; they move no cursor."""
-        outlet = self.outlet
-        for name in channels:  # one at a time, as the socket drains: together they may be 100 MiB
-            for channel, messages in history(self.context.hub.log, (name,), limit).items():
-                fields = f'"channel":"{channel}","messages":{array(messages).decode()}'
-                self.write(self.named("history", fields))
-            if outlet is None or not outlet.wait_drained(STALL):
-                self.too_slow()
-                return
-
-    def read_on(
-        self,
-        channels: Sequence[str],
-        cursor: Cursor | None,
-        reached: Callable[[Cursor, list[Loss]], bool],
-        upto: int | None = None,
-        told: Cursor | None = None,
-        tell: Callable[[Cursor, list[Loss]], None] | None = None,
-    ) -> tuple[Cursor, list[Loss]]:
-        """Send what ``channels`` have from ``cursor`` on, page by page as the socket drains.
-
-        ``reached(cursor, lost)`` is asked under the hub's lock where everything has been read;
-        False reads on. ``tell(cursor, lost)`` comes before messages that follow something missing,
-        which ``reached`` hears of where there is no ``tell``: each message moves the client's
-        cursor past what is missing, and who is cut off behind it would never be told. Lists of
-        members as of ``told`` have been sent. Returns where that was and all that is missing.
-
-        Raises:
-            LogUnavailable: the log does not answer, or the hub cannot be reached.
-        """
-        context, outlet = self.context, self.outlet
-        lost: list[Loss] = []
-        owed: list[Loss] = []
-        for _ in range(_ROUNDS):
-            page, bundle = self._page(channels, cursor, upto)
-            missing = members.lost_messages(page.lost)  # a list heals what is lost of presence
-            lost += missing
-            owed += missing
-            news = members.since(page.messages, told)
-            if outlet is None or outlet.closed:
-                context.hub.leave(self)  # it went before or while it joined
-                return page.cursor, lost
-            with context.hub.lock:
-                if owed and news and tell is not None and cursor is not None:
-                    tell(cursor, owed)
-                    owed = []
-                if news:
-                    self.messages += len(news)
-                    if bundle is None or len(news) != len(bundle.messages):
-                        bundle = Bundle(news)
-                    self.write(bundle.encoded(self.encode))
-                cursor = page.cursor
-                if not page.more and reached(cursor, owed):
-                    return cursor, lost
-            if not page.more:
-                context.hub.catch_up(cursor)
-            elif not outlet.wait_drained(STALL):
-                self.too_slow()
-                return cursor, lost
-        raise LogUnavailable("the log moves on faster than this worker can read it")
-
-    def _page(
-        self, channels: Sequence[str], cursor: Cursor | None, upto: int | None
-    ) -> tuple[Page, Bundle | None]:
-        """Return the next page, with its messages as others share them where they may."""
-        hub, most = self.context.hub, self.context.page_bytes
-        if cursor is None:
-            return Page(hub.now()), None
-        if upto is not None:
-            return hub.log.read(channels, cursor, upto=upto, max_bytes=most), None
-        backlog = hub.backlogs.read(channels, cursor, most)
-        return backlog.page, backlog.bundle
-
-    def _live(self, cursor: Cursor, lost: list[Loss]) -> bool:
+    def _live(self, cursor: Cursor, lost: Sequence[Loss]) -> bool:
         hub = self.context.hub
         if hub.draining:
             self.drain(0.0)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from ..server import SHORT, Server
+from ..server import API_KEY, SHORT, Server
 from ..websocket_client import TEXT
 from .conftest import Open
 from .test_contract import number
@@ -87,21 +87,55 @@ def test_while_an_added_backlog_runs_nothing_newer_is_sent(
     assert came == set(everything)
 
 
-def test_subscribe_with_a_cursor_that_lost_something_says_so(
+def test_subscribe_tells_a_loss_before_a_message_moves_the_cursor_past_it(
     open_ws: Open, server: Server, channel: str
 ) -> None:
-    """In its reply; what is kept comes before it."""
+    """Whoever is cut off behind the first of them comes back with a newer cursor."""
     short = channel.replace("public", "short")
     start = server.publish(short, "start")
     for n in range(SHORT + 5):
         server.publish(short, n)
     client = open_ws([channel])
+    seen = len(client.events)
     reply = client.ask("subscribe", channels=[short], cursor=start)
     kept = client.receive(SHORT)
-    assert reply["recovered"] is False
-    assert reply["lost"] == [
+
+    assert client.trail[seen:] == ["live", *["message"] * SHORT, "reply"]
+    told = client.events[seen]
+    assert told["recovered"] is False and told["cursor"] == start
+    assert told["lost"] == [
         {"channel": short, "after": start, "before": kept[0]["id"], "reason": "expired"}
     ]
+    assert reply["recovered"] is True and "lost" not in reply
+
+
+def test_subscribe_where_nothing_is_left_tells_the_loss_in_its_reply(
+    open_ws: Open, server: Server, channel: str
+) -> None:
+    """There is no message that it would have to come before."""
+    gone = f"{channel}.gone"
+    start = server.publish(gone, "start")
+    server.publish(gone, "gone")
+    asked = {"Authorization": f"Bearer {API_KEY}"}
+    server.ask("DELETE", f"/push/channels/{gone}/history", asked)
+    client = open_ws([channel])
+    reply = client.ask("subscribe", channels=[gone], cursor=start)
+    assert reply["recovered"] is False
+    assert reply["lost"] == [{"channel": gone, "after": start, "before": None, "reason": "expired"}]
+
+
+def test_subscribe_with_a_cursor_of_another_epoch_says_so_first(
+    open_ws: Open, server: Server, channel: str
+) -> None:
+    """What is kept comes behind it, from the oldest on."""
+    kept = f"{channel}.kept"
+    server.publish(kept, "kept")
+    client = open_ws([channel])
+    seen = len(client.events)
+    reply = client.ask("subscribe", channels=[kept], cursor="elsewhere.1")
+    assert client.trail[seen:] == ["live", "message", "reply"]
+    assert [loss["reason"] for loss in client.events[seen]["lost"]] == ["epoch"]
+    assert reply["recovered"] is True
 
 
 def test_subscribe_with_history(open_ws: Open, server: Server, channel: str) -> None:
