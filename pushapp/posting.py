@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from typing import Any, NamedTuple, Protocol
 
+from .broker.interface import Receipt
 from .cutting import END
 from .desk import Outcome
 from .handover import Head
@@ -131,15 +132,21 @@ class Posting:
             republish.desk.take(asked, self._done)
 
     def _done(self, outcome: Outcome) -> None:
+        body = b""
         try:
-            self._say(outcome)
+            if not isinstance(outcome, Exception):
+                body = self._body(outcome)
+        except Exception as error:  # it is in the log: the app must not try it, either
+            log.exception("a publish could not be answered in the lane")
+            outcome = error
+        try:
+            if isinstance(outcome, Exception):  # the app says so; it must not be tried again
+                self._berth.leave_to_app(self._data, outcome)
+            else:
+                self._berth.answer(self._found.known.head, body)
         except Exception:  # nobody else would hear of it
             log.exception("a publish could not be answered in the lane")
 
-    def _say(self, outcome: Outcome) -> None:
+    def _body(self, receipts: list[Receipt]) -> bytes:
         assert self._wanted is not None
-        if isinstance(outcome, Exception):  # the app says so; it must not be tried again
-            self._berth.leave_to_app(self._data, outcome)
-        else:
-            known = self._found.known
-            self._berth.answer(known.head, known.republish.answer(self._wanted, outcome))
+        return self._found.known.republish.answer(self._wanted, receipts)
