@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from pushapp.broker.interface import Append
+from pushapp.broker.sqlite.file import LogFile, Tx
+from pushapp.broker.sqlite.writer import Writer
 from pushapp.errors import LogUnavailable
+from pushapp.message import Draft
 
 from .tools import (
     TIMEOUT,
     A,
     Script,
+    append,
     ids,
     locked,
     opened,
@@ -88,6 +94,55 @@ def test_who_waits_is_committed_together(path: Path) -> None:
 
         assert broker.writer.transactions - before < 30
         assert set(given) < set(ids(broker.log.history(A, 100)[0])) and len(given) == 30
+
+
+def test_what_is_committed_together_is_bounded(path: Path) -> None:
+    """A thousand messages each: the file is not held for all of them at once, and the event loop
+    is not held for more than one of them."""
+    with opened(path) as broker:
+        publish(broker, A)
+        before = broker.writer.transactions
+        thousand = [Draft(A, "1")] * 1000
+        arrived = threading.Semaphore(0)
+
+        def work() -> None:
+            arrived.release()
+            append(broker, *thousand)
+
+        def hold() -> None:
+            with locked(path):
+                holds.set()
+                for _ in range(8):
+                    assert arrived.acquire(timeout=TIMEOUT)
+
+        holds = threading.Event()
+        holder = threading.Thread(target=hold)
+        holder.start()
+        assert holds.wait(TIMEOUT)
+        together(*[work] * 8)
+        holder.join(TIMEOUT)
+        assert broker.writer.transactions == before + 8
+
+        assert broker.log.append_now([Append(thousand)] * 2) is None
+        assert broker.writer.transactions == before + 8
+        assert broker.log.append_now([Append(thousand)]) is not None
+
+
+def test_a_publisher_hears_nothing_of_a_bell_that_fails(path: Path) -> None:
+    """What it published is in the log: an error would have it published again."""
+
+    def ring(tx: Tx) -> None:
+        raise RuntimeError("the bell is broken")
+
+    def work(tx: Tx) -> str:
+        tx.news = True
+        return "done"
+
+    file = LogFile(str(path), full=False, clock=time.time, boot=None)
+    writer = Writer(file, ring)
+    assert writer.run(work) == "done"
+    assert writer.run_now([work], 0) == ["done"]
+    file.close()
 
 
 _KILLED = """

@@ -47,7 +47,7 @@ from .rows import (
 from .writer import Writer
 
 KEY_TTL = 300.0  # seconds that an idempotency key is remembered (docs/protocol.md)
-
+_ROW = 1024  # bytes that a message counts for beside its data: what it takes in time
 
 _INSERT = "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?)"
 _GROW = "UPDATE channel SET last = ?, last_time = ?, kept = ? WHERE id = ?"
@@ -79,10 +79,11 @@ class SqliteLog:
     # -- appending -----------------------------------------------------------------------------
 
     def append(self, drafts: Sequence[Draft], key: AppendKey | None = None) -> list[Receipt]:
-        return self._writer.run(self._appending(drafts, key))
+        return self._writer.run(self._appending(drafts, key), _size(drafts))
 
     def append_now(self, asked: Sequence[Append]) -> list[list[Receipt] | Exception] | None:
-        return self._writer.run_now([self._appending(*one) for one in asked])
+        size = sum([_size(one.drafts) for one in asked])
+        return self._writer.run_now([self._appending(*one) for one in asked], size)
 
     def _appending(
         self, drafts: Sequence[Draft], key: AppendKey | None
@@ -227,6 +228,11 @@ class SqliteLog:
             return found
 
         return self._file.snapshot(snapshot)
+
+
+def _size(drafts: Sequence[Draft]) -> int:
+    """Return how many bytes they write, roughly."""
+    return sum([len(draft.data) + _ROW for draft in drafts])
 
 
 def _open(tx: Tx, name: str, retention: Retention) -> Channel:

@@ -8,6 +8,7 @@ is locked by another process, waits in line and is committed with all others tha
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -20,8 +21,12 @@ from .trouble import Busy, is_of_request
 
 T = TypeVar("T")
 
+log = logging.getLogger(__name__)
+
 CHECK = 16  # transactions; with each such many-th ``ring`` may look after the file, and take time
-_TOGETHER = 200  # jobs in one transaction: a bound on how long it holds the file
+# Bounds on how long a transaction holds the file; one job alone may have more.
+_TOGETHER = 200  # jobs in it
+_SIZE = 1 << 20  # bytes that they write: 10 ms
 
 
 class _Unfit(Exception):
@@ -31,8 +36,8 @@ class _Unfit(Exception):
 class _Job(Generic[T]):
     """Some work, and what came of it."""
 
-    def __init__(self, work: Callable[[Tx], T]) -> None:
-        self.work = work
+    def __init__(self, work: Callable[[Tx], T], size: int) -> None:
+        self.work, self.size = work, size
         self.turn = threading.Event()  # it is done, or it leads
         self.unfit = False
         self.done = False
@@ -69,15 +74,15 @@ class Writer:
         self._led = False  # the first who came commits for all who wait
         self.transactions = 0
 
-    def run(self, work: Callable[[Tx], T]) -> T:
+    def run(self, work: Callable[[Tx], T], size: int = 0) -> T:
         """Return ``work(tx)``, once it is in the log. A ``PushError`` must be raised before
-        anything is written.
+        anything is written. ``size``: bytes that it writes, where it may be many.
 
         Raises:
             LogUnavailable: nothing was written.
             PushError: what ``work`` raised.
         """
-        job = _Job(work)
+        job = _Job(work, size)
         with self._lock:
             self._waiting.append(job)
             leads, self._led = not self._led, True
@@ -93,10 +98,10 @@ class Writer:
             raise job.error
         return cast(T, job.result)
 
-    def run_now(self, works: Sequence[Callable[[Tx], T]]) -> list[T | Exception] | None:
+    def run_now(self, works: Sequence[Callable[[Tx], T]], size: int) -> list[T | Exception] | None:
         """Return what each of ``works`` returns or raises, all in one transaction; None where that
         takes waiting, or where it fails for all: nothing was written then. Never waits."""
-        if self._file.waits or len(works) > _TOGETHER:
+        if self._file.waits or len(works) > _TOGETHER or size > _SIZE:
             return None
         if (self.transactions + 1) % CHECK == 0:
             return None  # one of those whose caller can wait for what ``ring`` may do then
@@ -104,15 +109,13 @@ class Writer:
             if self._led:
                 return None
             self._led = True
-        batch = [_Job(work) for work in works]
+        batch = [_Job(work, 0) for work in works]
         try:
             try:
                 tx = self._file.transact(partial(_run_all, batch), lambda: None)
             except (Busy, _Unfit, LogUnavailable):  # who waits finds out more
                 return None
-            self.transactions += 1
-            if tx.news:
-                self._ring(tx)
+            self._tell(tx)
         finally:
             self._hand_over()
         return [cast(T, job.result) if job.error is None else job.error for job in batch]
@@ -162,15 +165,32 @@ class Writer:
 
         for _ in attempts(time.monotonic() + PATIENCE):
             with self._lock:
-                room = _TOGETHER - len(batch)
-                batch += self._waiting[:room]
-                del self._waiting[:room]
+                self._fill(batch)
             try:
                 tx = self._file.transact(partial(_run_all, batch), done)
             except (Busy, _Unfit):
                 continue
-            self.transactions += 1
-            if tx.news:
-                self._ring(tx)
+            self._tell(tx)
             return
         raise self._file.locked()
+
+    def _fill(self, batch: list[_Job[Any]]) -> None:
+        """Move what waits into ``batch``, as much as it has room for."""
+        size, room = sum(job.size for job in batch), _TOGETHER - len(batch)
+        fits = 0
+        for job in self._waiting[:room]:
+            size += job.size
+            if size > _SIZE and (batch or fits):
+                break
+            fits += 1
+        batch += self._waiting[:fits]
+        del self._waiting[:fits]
+
+    def _tell(self, tx: Tx) -> None:
+        """Tell followers of ``tx``, which is in the log whatever comes of that."""
+        self.transactions += 1
+        if tx.news:
+            try:
+                self._ring(tx)
+            except Exception:  # who has published must not hear of it; followers look, too
+                log.exception("nobody was told of what is in the log")
