@@ -136,6 +136,11 @@ class Again:
             return False
         return True
 
+    def leave_to_app(self) -> None:
+        """Count as a request no longer what ``may`` has counted: the app does."""
+        if self._counted is not None:
+            self._push.limits.take_back(self._counted)
+
     # -- what there is -------------------------------------------------------------------------
 
     def at_hand(self, asked: Asked) -> Page | None:

@@ -16,9 +16,8 @@ import flask
 from werkzeug.exceptions import HTTPException
 
 from .api_keys import ApiKeys
-from .broker.roster import is_internal
 from .errors import InvalidInput, NoCredentials, NotAllowed, NotAuthenticated
-from .message import EVERYONE
+from .message import EVERYONE, is_internal
 from .origins import is_trusted
 from .settings import Settings
 from .tokens import Token, Tokens, is_pattern, is_user, matches

@@ -10,6 +10,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from .again import Again
 from .background import spawn
 from .broker.interface import Page
 from .cutting import END, LONGEST
@@ -246,17 +247,17 @@ class Bay:
                 waiting.begin(again.hold(asked))
         except PushError as error:
             log.debug("not answered in the lane: %s", error)  # the app finds it, too, and says so
-            self._give_back(head)
+            self._leave(again, head)
         except Exception:
             log.exception("answering in the lane failed; the app tries it")
-            self._give_back(head)
+            self._leave(again, head)
         else:
             if waiting is not None and waiting.answered is None:
                 self._wait(known, waiting)
             elif waiting is not None:
                 self._answer_early(known, asked, waiting, head)
             elif again.must_wait(asked, page):
-                self._give_back(head)
+                self._leave(again, head)
             else:
                 self._answer(known, asked, page, head)
         finally:
@@ -274,7 +275,7 @@ class Bay:
             reply = again.answer(page)
             data = self._rendered(known, asked, reply, ends=ends)
             if data is None:
-                self._give_back(head)
+                self._leave(again, head)
                 return
             self._send(data, ends=ends)
             if not ends:
@@ -304,6 +305,11 @@ class Bay:
         else:
             parked.hand_over(data, self)
 
+    def _leave(self, again: Again, head: bytes) -> None:
+        """Let the app answer what ``again`` may."""
+        again.leave_to_app()
+        self._give_back(head)
+
     # -- waiting -------------------------------------------------------------------------------
 
     def _answer_early(self, known: Known, asked: Asked, waiting: LongPoll, head: bytes) -> None:
@@ -312,13 +318,13 @@ class Bay:
         ends = self._connection.yard.draining or not self._connection.keeps
         data = self._rendered(known, asked, waiting.answered, ends=ends)
         if data is None:
-            self._give_back(head)
+            self._leave(known.again, head)
         else:
             self._send(data, ends=ends)
 
     def _begin_to_wait(self, known: Known, asked: Asked, page: Page, head: bytes) -> None:
         if known.found is None:  # so far it was told 304 alone
-            self._give_back(head)
+            self._leave(known.again, head)
             return
         waiting = known.again.waiting(asked)
         if waiting.enter(known.again.hold(asked), page.cursor):

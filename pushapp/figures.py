@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 from . import metrics
 from .background import let_others
-from .broker.roster import FIGURES, is_internal
+from .broker.roster import FIGURES
 from .errors import LogUnavailable
-from .message import Draft, dump
+from .message import Draft, dump, is_internal
 from .orders import Orders
 from .tally import METRICS, Series
 from .traffic import Traffic

@@ -22,10 +22,9 @@ from collections.abc import Callable, Collection, Sequence
 from .background import let_others
 from .backlogs import Backlogs
 from .broker.interface import Broker, Page
-from .broker.roster import is_internal
 from .errors import LogUnavailable
 from .glance import Glance
-from .message import Bundle, Cursor, Loss, Message
+from .message import Bundle, Cursor, Loss, Message, is_internal
 from .seats import Seats
 from .subscriber import Subscriber as Subscriber
 from .tally import Tally

@@ -50,8 +50,8 @@ class TokenBuckets:
         return max(0.0, wait)
 
     def owe(self, key: str, cost: int) -> None:
-        """Take ``cost`` more tokens than ``take`` did: it turned out to be more."""
-        if self._interval and cost > 0:
+        """Take ``cost`` more tokens than ``take`` did, or fewer: it turned out to be so many."""
+        if self._interval and cost:
             full_at = self._full_at.get(key, 0.0)
             self._full_at[key] = max(self._clock(), full_at) + cost * self._interval
 
@@ -77,6 +77,10 @@ class Limits:
             TooManyRequests: there are too many from this address.
         """
         _check(self.requests.take(address), f"too many requests from {address}")
+
+    def take_back(self, address: str) -> None:
+        """Take the last ``request`` back: it is made once more, and counted there."""
+        self.requests.owe(address, -1)
 
     def connect(self, address: str) -> None:
         """Count the beginning of a stream.

@@ -24,6 +24,12 @@ _CURSOR_PATTERN = re.compile(r"([a-z0-9]{1,32})\.(0|[1-9][0-9]{0,17})")
 LostReason = Literal["expired", "epoch", "limit"]
 
 
+def is_internal(channel: str) -> bool:
+    """Tell whether ``channel`` is one of the server's own: no client publishes there, and at most
+    an api key listens to it by its name."""
+    return "/" in channel
+
+
 class Cursor(NamedTuple):
     """A point in the log: everything up to message ``n`` of this ``epoch``."""
 

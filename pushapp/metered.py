@@ -12,9 +12,8 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Protocol, TypeVar
 
 from .broker.interface import PAGE_BYTES, PAGE_MESSAGES, Append, AppendKey, Log, Page, Receipt
-from .broker.roster import is_internal
 from .errors import LogUnavailable
-from .message import Cursor, Draft
+from .message import Cursor, Draft, is_internal
 from .tally import Tally
 
 _T = TypeVar("_T")

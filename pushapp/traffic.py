@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .message import Draft, Message
+from .message import Draft, Message, is_internal
 
 _MOST = 10_000  # channels between two looks; those of further ones are not counted
 
@@ -40,5 +40,5 @@ def _count(counts: dict[str, int], items: Iterable[Draft | Message]) -> None:
         channel = item.channel
         if channel in counts:
             counts[channel] += 1
-        elif len(counts) < _MOST and "/" not in channel:  # nor the server's own
+        elif len(counts) < _MOST and not is_internal(channel):
             counts[channel] = 1

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from ..message import is_internal
 from ..settings import Retention
-from .roster import EVENTS, FIGURES, is_internal, presence_of
+from .roster import EVENTS, FIGURES, presence_of
 
 _PRESENCE = presence_of("")
 #: In the order of names.

@@ -41,7 +41,7 @@ from hashlib import sha256
 from types import MappingProxyType
 from typing import Protocol
 
-from ..message import Cursor
+from ..message import Cursor, is_internal
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +180,6 @@ _PSEUDONYM = 12  # hexadecimal digits: of 10,000 in one channel, two are alike o
 def presence_of(channel: str) -> str:
     """Return the internal channel that tells of ``channel``'s members."""
     return _PRESENCE + channel
-
-
-def is_internal(channel: str) -> bool:
-    """Tell whether ``channel`` is one of the server's own: no client publishes there, and at most
-    an api key listens to it by its name."""
-    return "/" in channel
 
 
 def is_presence(channel: str) -> bool:

@@ -18,7 +18,10 @@ from ..clients import Client, Refused, WebSocket
 from ..jwts import token
 from ..server import API_KEY, Server, until
 from ..websocket_client import CONTINUATION, PING, TEXT, frame
+from ..wire import request
 from .conftest import Connect, settings_of
+from .lane import connected, raw_reply, warm
+from .waiting import now
 
 #: Five at once, then one every two seconds: what a slow machine lets through beside is little.
 RATE = 0.5
@@ -235,6 +238,23 @@ def test_a_flood_of_requests_is_refused(server: Server, address: str, target: st
         assert server.ask("GET", target, at(address, **bearer_of_a_key())).status == 200
     for _ in range(PLENTY // 4):
         assert server.ask("GET", "/healthz", at(address)).status == 200
+
+
+def test_what_the_lane_leaves_to_the_app_is_counted_once(
+    server: Server, channel: str, address: str
+) -> None:
+    """40 requests may come at once. Eight of these the lane finds that it cannot answer: so far
+    they were told 304 alone, and what a 200 looks like it has not seen."""
+    with connected(server) as wire:
+        for n in range(8):
+            headers = at(address, **{"If-None-Match": f'"{now(server, channel)}"', "X-N": str(n)})
+            poll = request("GET", f"/push/poll?channels={channel}", headers)
+            warm(wire, poll)
+            server.publish(channel, n)
+            wire.send(poll)
+            assert raw_reply(wire).startswith(b"HTTP/1.1 200 ")
+        for _ in range(8):
+            assert server.ask("GET", "/push/poll?channels=public:a", at(address)).status == 200
 
 
 def bearer_of_a_key() -> dict[str, str]:
