@@ -11,12 +11,13 @@ opens anything.
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import logging
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,9 +28,10 @@ import jwt
 from .errors import NotAuthenticated, SettingsError, Unavailable
 from .settings import SECRET_LENGTH, Settings
 
-JWKS_AGE = 3600.0  # seconds after which a key that was taken out of the set is no longer believed
+JWKS_AGE = 3600.0  # seconds after which a set at a URL is read again; JWKS_PAUSE for a file
 JWKS_PAUSE = 60.0  # seconds between looks, for a key that is not in the set or after a failure
 _JWKS_BYTES = 1 << 20
+_MARK = 8  # bytes: nobody needs to tell keys apart that no issuer has
 _FETCH = 5.0  # seconds without a byte, and for all of them
 _RSA_BITS = 2048  # RFC 7518 section 3.3
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -48,17 +50,14 @@ class _Key(NamedTuple):
     algorithm: str
     id: str | None  # None: it is tried for any id
     key: Any
+    mark: bytes = b""  # that tells it from others of a JWK Set; b"": it is of none
 
 
 class Keyring:
     """Signs with the newest secret; believes all secrets, the public key and the JWK Set."""
 
-    def __init__(self, settings: Settings, forget: Callable[[], None]) -> None:
-        """``forget`` is called when a key may have been taken out.
-
-        Raises:
-            SettingsError: a key cannot be read, or is of no kind that counts here.
-        """
+    def __init__(self, settings: Settings) -> None:
+        """Raises SettingsError: a key cannot be read, or is of no kind that counts here."""
         secrets = [one.encode() for one in (settings.secret, *settings.old_secrets)]
         # A host app's SECRET_KEY may be a short one: what can be guessed signs no token.
         self._own = [_Key("HS256", None, one) for one in secrets if len(one) >= SECRET_LENGTH]
@@ -69,7 +68,7 @@ class Keyring:
                 expected = "random characters; a public key goes into PUSH_PUBLIC_KEY"
                 raise SettingsError("PUSH_SECRET", "…", expected) from None
         self._public = [_public_key(settings.public_key)] if settings.public_key else []
-        self._set = _KeySet(settings.jwks, forget) if settings.jwks else None
+        self._set = _KeySet(settings.jwks) if settings.jwks else None
 
     def sign(self, claims: Mapping[str, Any]) -> str:
         """Return a signed token.
@@ -92,8 +91,27 @@ class Keyring:
         """Whether ``refresh`` would read it now."""
         return self._set is not None and self._set.is_old
 
-    def verify(self, text: str) -> dict[str, Any]:
-        """Return the claims of a token that was signed with one of the keys.
+    @property
+    def changes(self) -> bool:
+        """Whether a key may be taken out while we serve."""
+        return self._set is not None
+
+    @property
+    def taken_out(self) -> int:
+        """How often a key was."""
+        return 0 if self._set is None else self._set.taken_out
+
+    def believes(self, mark: bytes) -> bool:
+        """Tell whether the key with this ``mark`` still counts, as far as is known here."""
+        return self._set is None or mark not in self._set.gone
+
+    def note(self, mark: bytes) -> None:
+        """Know of a key that another worker has believed: it may have a newer set."""
+        if self._set is not None and mark:
+            self._set.known.add(mark)
+
+    def verify(self, text: str) -> tuple[dict[str, Any], bytes]:
+        """Return the claims of a token that was signed with one of the keys, and that key's mark.
 
         Raises:
             NotAuthenticated: it was not.
@@ -113,9 +131,10 @@ class Keyring:
             if not algorithm.verify(signed.encode(), key.key, came):
                 continue
             try:
-                return jwt.decode(text, key.key, [key.algorithm], options=_SIGNATURE_ALONE)
+                claims = jwt.decode(text, key.key, [key.algorithm], options=_SIGNATURE_ALONE)
             except jwt.InvalidTokenError:
                 raise NotAuthenticated("the token is not a JWT that is understood here") from None
+            return claims, key.mark
         raise NotAuthenticated("the token is not signed with a key of this server")
 
     def _candidates(self, algorithm: object, key_id: object) -> list[_Key]:
@@ -132,11 +151,13 @@ class _KeySet:
     again.
     """
 
-    def __init__(self, source: str, forget: Callable[[], None]) -> None:
-        self._source, self._forget = source, forget
+    def __init__(self, source: str) -> None:
+        self._source, self._age = source, JWKS_AGE if _is_url(source) else JWKS_PAUSE
         self._lock = threading.Lock()
-        self._text = ""
         self._keys: list[_Key] = []
+        self.known: set[bytes] = set()  # marks of keys that have counted ...
+        self.gone: set[bytes] = set()  # ... and of those that do no longer
+        self.taken_out = 0  # how often some have gone
         self._looked = self._read = -JWKS_AGE  # monotonic seconds; the latter: with success
         name, url = "PUSH_JWKS", urlsplit(source)
         if not jwt.algorithms.has_crypto:
@@ -167,7 +188,7 @@ class _KeySet:
     @property
     def is_old(self) -> bool:
         """Whether it is too old, and nobody has just looked."""
-        is_old = bool(self._keys) and time.monotonic() - self._read > JWKS_AGE
+        is_old = bool(self._keys) and time.monotonic() - self._read > self._age
         return is_old and self._is_due
 
     @property
@@ -189,15 +210,15 @@ class _KeySet:
         """Read the set; where that fails, what was read before still counts."""
         self._looked = time.monotonic()
         try:
-            text = _read(self._source)
-            keys = _keys_of(json.loads(text))
+            keys = _keys_of(json.loads(_read(self._source)))
         except (OSError, ValueError, RecursionError, HTTPException) as error:
             log.error("PUSH_JWKS %s cannot be read: %s", self._source, error)
             return
-        self._read = time.monotonic()
-        if text != self._text:
-            self._text, self._keys = text, keys
-            self._forget()
+        self._read, self._keys = time.monotonic(), keys
+        here = {key.mark for key in keys}
+        self.known |= here
+        before, self.gone = self.gone, self.known - here
+        self.taken_out += not self.gone <= before
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -238,8 +259,15 @@ def _keys_of(document: Any) -> list[_Key]:
             continue
         algorithm = _algorithm(key)
         if algorithm is not None and member.get("alg", algorithm) == algorithm:
-            found.append(_Key(algorithm, member.get("kid"), key))
+            found.append(_Key(algorithm, member.get("kid"), key, _mark(key)))
     return found
+
+
+def _mark(key: Any) -> bytes:
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(der).digest()[:_MARK]
 
 
 def _public_key(setting: str) -> _Key:

@@ -119,8 +119,12 @@ class Orders:
     def _learn(self, kind: Kind, values: Iterable[Any]) -> None:
         whom = kind.learn(values)
         if whom:
-            self._again.append((time.monotonic() + _AGAIN, kind, whom))
-            kind.act(whom)
+            self.act(kind, whom)
+
+    def act(self, kind: Kind, whom: Any) -> None:
+        """Do what is to be done about ``whom``, now and once more soon, in this worker."""
+        self._again.append((time.monotonic() + _AGAIN, kind, whom))
+        kind.act(whom)
 
     def close(self) -> None:
         """Hear no more; idempotent."""

@@ -29,7 +29,7 @@ from .tokens import Token
 PERIOD = 1.0  # seconds between two looks at what has changed
 _POLLERS = 100_000  # that a worker lists; 40 MB
 _UNTOLD = 10_000  # that have gone, and could not be reported; 2 MB
-_TURN = 1000  # pollers that are looked at between two turns of the others
+_TURN = 1000  # of those who are expected that are looked at between two turns of the others
 RENEWALS = 3  # of the lease within its time: two may fail
 
 log = logging.getLogger(__name__)
@@ -42,19 +42,23 @@ class Stream(Protocol):
     def id(self) -> str:
         """The connection's."""
 
+    @property
+    def token(self) -> Token | None:
+        """By which it listens."""
+
     def entry(self) -> Entry:
         """Return what the roster shall say of it, as of now."""
 
 
-class Poller:
-    """A client that comes again and again."""
+class Expected:
+    """A client that is to come again: a poller, or a stream that has ended."""
 
     __slots__ = ("entry", "token", "until")
 
-    def __init__(self, entry: Entry, token: Token | None) -> None:
+    def __init__(self, entry: Entry, token: Token | None, until: float) -> None:
         self.entry = entry
         self.token = token  # by which it came last
-        self.until = 0.0  # monotonic seconds, the grace time included
+        self.until = until  # monotonic seconds, the grace time included
 
 
 class Presence:
@@ -76,8 +80,8 @@ class Presence:
         self._lock = threading.Lock()
         self._streams: dict[str, Stream] = {}
         self._doubles: dict[str, list[Stream]] = {}  # under an id that a newer stream has, too
-        self._pollers: dict[str, Poller] = {}
-        self._ended: dict[str, float] = {}  # streams' ids → when their grace is over, in that order
+        self._pollers: dict[str, Expected] = {}
+        self._ended: dict[str, Expected] = {}  # streams, in the order in which their grace ends
         self._changed: set[str] = set()  # ids to bring, or to report gone
         self._headcount = Headcount(moved)
         self._renewed = 0.0  # monotonic seconds
@@ -124,7 +128,8 @@ class Presence:
                 if for_good:
                     self._changed.add(id)
                 else:
-                    self._ended[id] = self._clock() + self.grace
+                    until = self._clock() + self.grace
+                    self._ended[id] = Expected(stream.entry(), stream.token, until)
             if not others:
                 self._doubles.pop(id, None)
 
@@ -138,7 +143,7 @@ class Presence:
             if poller is None:
                 if len(self._pollers) >= _POLLERS:
                     return  # they are served, and not listed
-                poller = self._pollers[entry.id] = Poller(entry, token)
+                poller = self._pollers[entry.id] = Expected(entry, token, 0.0)
                 self._ended.pop(entry.id, None)
                 self._changed.add(entry.id)
             elif not _same(poller.entry, entry):
@@ -156,18 +161,19 @@ class Presence:
         poller.until = self._clock() + seconds + self.grace
         return True
 
-    def dismiss(self, is_over: Callable[[Poller], bool]) -> None:
-        """Let those pollers go at once of whom this is true."""
-        with self._lock:
-            pollers = list(self._pollers.items())
-        for n, (id, poller) in enumerate(pollers, 1):
-            if is_over(poller):
-                with self._lock:
-                    if self._pollers.get(id) is poller:
-                        del self._pollers[id]
-                        self._changed.add(id)
-            if n % _TURN == 0:
-                let_others()
+    def dismiss(self, is_over: Callable[[Expected], bool]) -> None:
+        """Expect those no longer of whom this is true: they are gone at once."""
+        for expected in (self._pollers, self._ended):
+            with self._lock:
+                all_of_them = list(expected.items())
+            for n, (id, one) in enumerate(all_of_them, 1):
+                if is_over(one):
+                    with self._lock:
+                        if expected.get(id) is one:
+                            del expected[id]
+                            self._changed.add(id)
+                if n % _TURN == 0:
+                    let_others()
 
     # -- the loop ------------------------------------------------------------------------------
 
@@ -236,8 +242,8 @@ class Presence:
 
     def _let_go(self, now: float) -> None:
         """Note whose grace time is over."""
-        for id, until in list(self._ended.items()):
-            if until > now:
+        for id, one in list(self._ended.items()):
+            if one.until > now:
                 break  # those behind it ended later
             del self._ended[id]
             self._changed.add(id)

@@ -5,6 +5,7 @@ a token is (``tokens``), how the others hear of it (``orders``), and how its cli
 (``transports``).
 
 Kept in the log for as long as tokens may live, so that a worker that starts later knows it, too.
+A key that was taken out of the JWK Set each worker finds for itself.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ from .broker.interface import Leases
 from .errors import InvalidInput, NotAuthenticated
 from .hub import Hub, Subscriber
 from .orders import Orders
-from .presence import Poller, Presence
+from .presence import Expected, Presence
 from .tokens import LEEWAY, Tokens, is_user
+from .wheel import Slot
 
 KEPT = 366 * 86400.0  # seconds
 #: Whose, and before when (Unix seconds) those were issued that count no longer; or whose, when it
 #: ends by itself, and the digest of the one that does not.
 Revocation = tuple[str | None, float] | tuple[str, float, str]
+_PERIOD = 1.0  # seconds between two looks whether a key was taken out
 _TURN = 1000  # revocations between two turns of the others
 
 
@@ -38,6 +41,10 @@ class Revocations:
     ) -> None:
         self._leases, self._hub, self._tokens, self._orders = leases, hub, tokens, orders
         self._presence = presence
+        self._taken_out = tokens.keys.taken_out
+        self.slot: Slot | None = None  # the wheel's
+        if tokens.keys.changes:
+            hub.wheel.set(self, _PERIOD)
 
     def revoke(self, user: str | None, before: float) -> None:
         """See ``tokens.Tokens.revoke``.
@@ -72,6 +79,18 @@ class Revocations:
         self._leases.renew(f"revoked {digest}", {self.name: json.dumps(order[self.name])}, left)
         self._orders.give(f"revoked {digest}", order)
 
+    # -- keys that were taken out --------------------------------------------------------------
+
+    def on_due(self) -> float:
+        """See ``wheel.Timed``: who listens brings no token, so nobody else would look."""
+        keys = self._tokens.keys
+        if keys.is_old:
+            spawn(keys.refresh)
+        if keys.taken_out != self._taken_out:
+            self._taken_out = keys.taken_out
+            spawn(self._orders.act, self, {None})
+        return _PERIOD
+
     # -- what the orders call ------------------------------------------------------------------
 
     def remember(self) -> Iterable[Revocation]:
@@ -102,12 +121,12 @@ class Revocations:
             spawn(self._ask_again, asked, spread(len(asked)) / len(asked))
         self._presence.dismiss(self._comes_no_more)
 
-    def _comes_no_more(self, poller: Poller) -> bool:
-        """Tell whether the next request of ``poller`` would be refused."""
-        if poller.token is None:
+    def _comes_no_more(self, one: Expected) -> bool:
+        """Tell whether the next request of ``one`` would be refused."""
+        if one.token is None:
             return False
         try:
-            self._tokens.left(poller.token)
+            self._tokens.left(one.token)
         except NotAuthenticated:
             return True
         return False

@@ -25,7 +25,7 @@ from .shared import Shared
 LEEWAY = 5.0  # seconds that two clocks may differ
 LONGEST = 8000  # characters; gunicorn takes header fields of 8,190 bytes
 _FEW = 1000  # withdrawn tokens that are kept, ended or not
-_DIGEST = 16  # bytes: nobody finds a second text for one that was verified
+DIGEST = 16  # bytes: nobody finds a second text for one that was verified
 _KNOWN = 10_000  # tokens remembered; whichever was used longest ago is verified again
 
 _PATTERN = re.compile(r"[A-Za-z0-9_.:@|+~=-]{1,128}|[A-Za-z0-9_.:@|+~=-]{0,127}\*")
@@ -59,7 +59,7 @@ class Token:
     member: Any = None  # what others may know of this user; any JSON
     issued: float = 0.0  # Unix seconds; 0: it does not say
     digest: bytes = field(default=b"", repr=False)  # of its text
-    keys: int = field(default=-1, compare=False, repr=False)  # see ``Tokens.check``
+    key: bytes = field(default=b"", repr=False)  # the mark of the key that signed it
 
     def may_read(self, channel: str) -> bool:
         """Tell whether it opens ``channel``. No pattern ever opens a ``user:`` channel; everyone's
@@ -107,13 +107,7 @@ class Tokens:
         self._revoked: dict[str | None, float] = {}  # user, None for all → issued before (Unix s)
         self._withdrawn: dict[bytes, float] = {}  # digest → its own end (Unix s)
         self._most_withdrawn = _FEW  # of these, until those are forgotten that have ended anyway
-        self._changes = 0  # of the keys
-        self._keys = Keyring(settings, self._forget)
-
-    def _forget(self) -> None:
-        """The keys have changed: whoever comes with a token has it verified anew."""
-        self._changes += 1
-        self._known.clear()
+        self.keys = Keyring(settings)
 
     def verify(self, text: str) -> Token:
         """Return what a token says, if it holds.
@@ -125,9 +119,11 @@ class Tokens:
         """
         if not text.isascii() or len(text) > LONGEST:
             raise NotAuthenticated("the token is not a JWT")
-        digest = sha256(text.encode()).digest()[:_DIGEST]  # of its exact bytes
-        self._keys.refresh()  # first: it may make us forget this one
-        token = self._known.pop(digest, None) or self._read(self._keys.verify(text), digest)
+        digest = sha256(text.encode()).digest()[:DIGEST]  # of its exact bytes
+        self.keys.refresh()  # first: the key of this one may have been taken out
+        token = self._known.pop(digest, None)
+        if token is None or not self.keys.believes(token.key):
+            token = self._read(*self.keys.verify(text), digest)
         self.left(token)
         self._known[digest] = token
         if len(self._known) > _KNOWN:
@@ -136,12 +132,13 @@ class Tokens:
 
     def share(self, token: Token) -> Token:
         """Return the one object for this token, which came by a ticket, if it holds. It does not
-        get known by that: the key that signed it may have been taken out meanwhile.
+        get known by that: where it comes itself, its signature is looked at.
 
         Raises:
             As ``left``.
         """
         token = self._known.get(token.digest, token)
+        self.keys.note(token.key)
         self.left(token)
         return token
 
@@ -150,22 +147,24 @@ class Tokens:
 
         Raises:
             TokenExpired: it held.
-            NotAuthenticated: it was revoked.
+            NotAuthenticated: it was revoked, or the key that signed it was.
         """
         issued_since = max(self.revoked(None), self.revoked(token.user))
         if token.issued < issued_since or token.digest in self._withdrawn:
             raise NotAuthenticated("the token has been revoked")
+        if not self.keys.believes(token.key):
+            raise NotAuthenticated("the key that signed the token has been revoked")
         return token.left(self._clock())
 
     def check(self, token: Token) -> None:
         """Return where ``verify`` would return this token for its text once more. Never waits.
 
         Raises:
-            As ``left``; NotAuthenticated also where only ``verify`` tells: the keys have changed
-            since, or it is time to look whether they have.
+            As ``left``; NotAuthenticated also where only ``verify`` tells: it is time to look
+            whether the keys have changed.
         """
         self.left(token)
-        if token.keys != self._changes or self._keys.is_old:
+        if self.keys.is_old:
             raise NotAuthenticated("the keys have to be looked at")
 
     def revoked(self, user: str | None) -> float:
@@ -221,12 +220,12 @@ class Tokens:
             "member": member,
             "aud": self._audience,
         }
-        text = self._keys.sign(claims | {name: value for name, value in more.items() if value})
+        text = self.keys.sign(claims | {name: value for name, value in more.items() if value})
         if len(text) > LONGEST:
             raise InvalidInput("token", f"{len(text)} characters", f"at most {LONGEST}")
         return text
 
-    def _read(self, claims: Mapping[str, Any], digest: bytes) -> Token:
+    def _read(self, claims: Mapping[str, Any], key: bytes, digest: bytes) -> Token:
         user, expires = claims.get("sub"), claims.get("exp")
         if not is_user(user):
             raise _wrong("sub", "what may stand in a channel name after user:")
@@ -261,7 +260,7 @@ class Tokens:
             member=claims.get("member"),
             issued=self._times.one(float(issued)),
             digest=digest,
-            keys=self._changes,
+            key=key,
         )
 
 

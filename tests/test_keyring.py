@@ -21,9 +21,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from pushapp import keyring
-from pushapp.errors import SettingsError, Unavailable
+from pushapp.errors import NotAuthenticated, SettingsError, Unavailable
 
-from .jwts import EC, PRIVATE, RSA, by_hand, claims, jwk, pem, token
+from .jwts import EC, ED, PRIVATE, RSA, by_hand, claims, jwk, pem, token
 from .test_tokens import known, refused
 from .wire import TIMEOUT
 
@@ -226,6 +226,44 @@ def test_a_key_that_was_taken_out_counts_no_longer_where_nobody_else_comes(
     assert tokens.verify(old) is tokens.verify(old) and issuer.asked == 2
     issuer.status = 200
     issuer.has(jwk(EC, kid="2"))
+    forward(keyring.JWKS_PAUSE + 1)
+    refused(old, tokens)
+
+
+def test_a_token_is_told_when_its_key_was_taken_out(
+    issuer: Issuer, forward: Callable[[float], None]
+) -> None:
+    """Also one that came by another worker's ticket, which has a newer set than this one: it holds
+    until this one has looked. A key that comes back counts again."""
+    issuer.has(jwk(RSA, kid="1"))
+    here = known(jwks=issuer.url)
+    old = here.verify(signed_by("RS256", kid="1"))
+    issuer.has(jwk(RSA, kid="1"), jwk(EC, kid="2"))
+    by_ticket = known(jwks=issuer.url).verify(signed_by("ES256", kid="2"))
+    assert here.share(by_ticket) is by_ticket and here.keys.taken_out == 0
+    issuer.has(jwk(ED, kid="3"))
+    forward(keyring.JWKS_AGE + 1)
+    assert here.keys.is_old
+    here.keys.refresh()
+    assert here.keys.taken_out == 1 and not here.keys.is_old
+    for token_ in (old, by_ticket):
+        with pytest.raises(NotAuthenticated, match="revoked"):
+            here.left(token_)
+        with pytest.raises(NotAuthenticated, match="revoked"):
+            here.share(token_)
+    issuer.has(jwk(RSA, kid="1"))
+    forward(keyring.JWKS_AGE + 1)
+    assert here.verify(signed_by("RS256", kid="1")).user == "42"
+    assert here.left(old) > 0
+
+
+def test_a_file_is_read_again_each_minute(tmp_path: Path, forward: Callable[[float], None]) -> None:
+    path = tmp_path / "keys.json"
+    path.write_text(json.dumps({"keys": [jwk(RSA), jwk(EC)]}))
+    tokens = known(jwks=str(path))
+    old = signed_by("RS256")
+    assert tokens.verify(old).user == "42"
+    path.write_text(json.dumps({"keys": [jwk(EC)]}))
     forward(keyring.JWKS_PAUSE + 1)
     refused(old, tokens)
 

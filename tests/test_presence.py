@@ -14,6 +14,7 @@ import pytest
 from pushapp.broker.roster import Entry
 from pushapp.errors import LogUnavailable
 from pushapp.presence import RENEWALS, Presence
+from pushapp.tokens import Token
 
 GRACE = 9.0  # seconds
 
@@ -25,6 +26,7 @@ def entry(id: str, *channels: str, user: str | None = None, transport: str = "po
 class Stream:
     def __init__(self, id: str, *channels: str) -> None:
         self.id, self.channels = id, channels or ("a",)
+        self.token: Token | None = None
 
     def entry(self) -> Entry:
         return entry(self.id, *self.channels, transport="sse")
@@ -121,15 +123,18 @@ def test_a_stream_is_gone_after_the_grace_time(
 
 
 def test_one_that_is_sent_away_is_gone_at_once(presence: Presence, roster: Roster) -> None:
-    """Streams, and pollers between two requests."""
-    stream = Stream("s1")
-    presence.came(stream)
+    """Streams, pollers between two requests, and streams that might have come back."""
+    streams = [Stream(name) for name in ("s1", "s2", "s3")]
+    for stream in streams:
+        presence.came(stream)
     presence.polled(entry("p1", user="42"), 3.0)
     presence.polled(entry("p2", user="43"), 3.0)
     presence.bring()
-    presence.left(stream, for_good=True)
-    presence.dismiss(lambda poller: poller.entry.user == "42")
-    assert brought(presence, roster) == [([], ["p1", "s1"])]
+    presence.left(streams[0], for_good=True)
+    presence.left(streams[1])
+    presence.left(streams[2])
+    presence.dismiss(lambda one: one.entry.user == "42" or one.entry.id == "s2")
+    assert brought(presence, roster) == [([], ["p1", "s1", "s2"])]
 
 
 def test_one_that_came_and_went_between_two_looks_is_not_brought(

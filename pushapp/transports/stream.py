@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ..auth import Grant, Sketch
+from ..auth import TOKEN, Grant, Sketch
 from ..background import spawn
 from ..broker.roster import Entry, of_clients
 from ..departures import Departures, why
@@ -25,6 +25,7 @@ from ..outlet import Lot, Outlet
 from ..presence import Presence
 from ..problem import as_dict, close_code
 from ..quota import Quota
+from ..tokens import Token
 from . import members
 from .backlog import Backlog, send_history
 from .lists import send_again, send_first
@@ -84,6 +85,13 @@ class Stream(Subscriber):
 
     def _is_whose(self, grant: Grant) -> None:
         self.user, self._member, self._observer = grant.user, grant.member, grant.observer
+
+    @property
+    def token(self) -> Token | None:
+        """See ``presence.Stream``."""
+        sketch = self._sketch
+        token = sketch if isinstance(sketch, Token) else sketch.get(TOKEN)
+        return token if isinstance(token, Token) else None
 
     def entry(self) -> Entry:
         """See ``presence.Stream``."""

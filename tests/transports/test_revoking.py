@@ -8,22 +8,54 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from pushapp.errors import InvalidInput, NotAuthenticated
 from pushapp.extension import Push
 
 from ..clients import Refused
-from ..jwts import claims, token
+from ..jwts import ED, claims, jwk, token
 from ..server import PUBLISH_KEY, READ_KEY, SECRET, Server, until
 from ..wire import TIMEOUT, Reply, Wire, request
-from .conftest import Connect, Processes
+from .conftest import Connect, Processes, settings_of
 from .test_tokens import bearer, ticket, until_refused
 from .waiting import ask, wait_for_subscribers
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A JWK Set in a file."""
+    return tmp_path_factory.mktemp("keys") / "keys.json"
+
+
+@pytest.fixture(scope="module")
+def own(
+    log_kind: str,
+    keys: Path,
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Server]:
+    """A worker that looks at them each moment, not each minute; who has left is waited for longer
+    than a test waits."""
+    _write(keys, jwk(ED, kid="stays"))
+    directory = tmp_path_factory.mktemp("own")
+    settings = {"PUSH_JWKS": keys, "PUSH_PRESENCE_GRACE": 600, "WEB_CONCURRENCY": 1}
+    settings |= settings_of(log_kind, request)
+    server = Server(directory, app="tests.apps.changing:app", **settings).start()
+    yield server
+    server.stop()
+
+
+def _write(path: Path, *keys: object) -> None:
+    new = path.with_suffix(".new")
+    new.write_text(json.dumps({"keys": keys}))
+    new.replace(path)
 
 
 def issued(user: str, *channels: str, at: float | None = None) -> str:
@@ -49,27 +81,42 @@ def test_a_revoked_token_ends_while_its_client_waits(
 
 
 def test_who_comes_by_a_revoked_token_is_there_no_longer(
-    subscribe: Connect, server: Server, elsewhere: Push, transport: str, user: str
+    own: Server, connect: Connect, transport: str, user: str
 ) -> None:
-    """At once, pollers too, and not after the grace time of 15 s; who comes by another one is."""
+    """At once, pollers too, and not after the grace time; who comes by another one is."""
     room = f"room:{user}"
     one, other = issued(user, room, at=time.time() - 1), issued(user, room)
-    clients = [subscribe([room], headers=bearer(text)) for text in (one, other)]
-    server.publish(room, "there")
+    clients = [connect(transport, own, [room], headers=bearer(text)) for text in (one, other)]
+    own.publish(room, "there")
     assert [client.data() for client in clients] == [["there"]] * 2
 
     def listed() -> set[str]:
         if transport in ("poll", "longpoll"):
             clients[1]._read()
-        found = server.look(f"/push/users/{user}")["connections"]
+        found = own.look(f"/push/users/{user}")["connections"]
         return {connection["id"] for connection in found}
 
     until(lambda: len(listed()) == 2, "both are listed")
-    elsewhere.revoke(token=one)
+    revoke(own, {"token": one})
     until(lambda: listed() == {clients[1].connection}, "who comes no more is gone")
-    elsewhere.revoke(user)
+    revoke(own, {"user": user})
     until_refused(clients[1])
-    until(lambda: not server.look(f"/push/users/{user}")["online"], "and so is the other")
+    until(lambda: not own.look(f"/push/users/{user}")["online"], "and so is the other")
+
+
+@pytest.mark.parametrize("transport", ["sse", "websocket"])
+def test_who_has_just_left_by_a_revoked_token_is_not_waited_for(
+    own: Server, connect: Connect, transport: str, user: str
+) -> None:
+    """It could not come back: the grace time ends at once."""
+    room, looked = f"room:{user}", f"/push/users/{user}"
+    client = connect(transport, own, [room], headers=bearer(issued(user, room)))
+    until(lambda: own.look(looked)["online"], "it is listed")
+    client.close()
+    wait_for_subscribers(own, room, 0)
+    assert own.look(looked)["online"], "within the grace time"
+    revoke(own, {"user": user})
+    until(lambda: not own.look(looked)["online"], "it is gone")
 
 
 def test_a_revoked_token_opens_nothing_on_any_worker(
@@ -203,6 +250,40 @@ def test_one_revoked_token_opens_nothing_on_any_worker(
         assert wrong not in str(error.value)
     with pytest.raises(TypeError):
         elsewhere.revoke(user, token=issued(user))
+
+
+# A key
+
+
+def test_who_listens_by_a_key_that_was_taken_out_is_let_go(
+    own: Server, connect: Connect, keys: Path, transport: str, user: str
+) -> None:
+    """As by a revoked token, though nobody comes with one meanwhile; others go on. A ticket brings
+    the same."""
+    key, room = ec.generate_private_key(ec.SECP256R1()), f"room:{user}"
+    _write(keys, jwk(ED, kid="stays"), jwk(key, kid=user))
+    rights = claims(user, 600, channels=[room])
+    gone = jwt.encode(rights, key, "ES256", headers={"kid": user})
+    stays = jwt.encode(rights, ED, "EdDSA", headers={"kid": "stays"})
+
+    def opens() -> bool:
+        reply = own.ask("GET", f"/push/poll?channels={room}", bearer(gone))
+        return reply.status == 200
+
+    until(opens, "the key is known")
+    ways: list[dict[str, Any]] = [{"headers": bearer(gone)}, {"headers": bearer(stays)}]
+    if transport in ("sse", "websocket"):
+        ways.append({"ticket": ticket(own, gone)})
+    client, other, *by_ticket = (connect(transport, own, [room], **way) for way in ways)
+    own.publish(room, "before")
+    assert [one.data() for one in (client, other, *by_ticket)] == [["before"]] * len(ways)
+    _write(keys, jwk(ED, kid="stays"))
+    for one in (client, *by_ticket):
+        end = until_refused(one)
+        assert end.status == 401 and "key" in end.detail
+        assert end.code == (1008 if transport == "websocket" else None)
+    own.publish(room, "after")
+    assert other.data() == ["after"]
 
 
 # Over HTTP
