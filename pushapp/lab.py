@@ -41,10 +41,12 @@ _BATCH = 100  # messages in it
 _NAME, _TEXT = 24, 500  # characters of a guest's name, and of what is said
 _STAY = 3600.0  # seconds that a guest's token holds
 
-#: Nothing inline, nothing from elsewhere: whatever a channel's messages hold, it cannot run.
+#: Nothing inline, nothing from elsewhere, and no text ever becomes markup: whatever a channel's
+#: messages hold, it cannot run.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
-    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    " base-uri 'none'; form-action 'none'; frame-ancestors 'none';"
+    " require-trusted-types-for 'script'; trusted-types 'none'"
 )
 
 

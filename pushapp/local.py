@@ -66,13 +66,20 @@ def run() -> None:
     _check_free(host, port)
     shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
     at = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
-    print(f"\nThe page:   {at}/\n\nFrom a shell:\n\n{_curl(at, settings)}\n", flush=True)
+    key, where = _shown_key()
+    pages = f"The page:     {at}/\nThe console:  {at}{settings.prefix}/console (its key: {where})"
+    print(f"\n{pages}\n\nFrom a shell:\n\n{_curl(at, settings, key)}\n", flush=True)
     gunicorn = [sys.executable, "-m", "gunicorn", "-c", "python:pushapp.gunicorn_conf"]
     os.execve(sys.executable, [*gunicorn, "pushapp.wsgi:app"], environ)
 
 
-def _curl(at: str, settings: Settings) -> str:
-    key = next((k.key for k in settings.api_keys if k.may_publish), "KEY")
+def _shown_key() -> tuple[str, str]:
+    # What is printed may end in a log: a key that the operator has chosen stays out of it.
+    made = None if os.environ.get("PUSH_API_KEYS") else _kept("PUSH_API_KEYS")
+    return (made, "the one below, kept in var/api-key") if made else ("KEY", "one of PUSH_API_KEYS")
+
+
+def _curl(at: str, settings: Settings, key: str) -> str:
     headers = [f"Authorization: Bearer {key}", "Content-Type: application/json"]
     body = '{"channel":"demo:chat","data":{"text":"hello"}}'
     parts = ["curl", f"{at}{settings.prefix}/publish", "-H", headers[0], "-H", headers[1]]

@@ -1,9 +1,9 @@
 /* The channels: which there are, what is in one, and following it live. */
 
 import { $, el, keyed, setText } from './console-dom.js';
-import { clock, small, whole } from './console-format.js';
+import { clock, explained, small, whole } from './console-format.js';
 import { paintFacts } from './console-overview.js';
-import { ask, part } from './console-server.js';
+import { ask, isName, part } from './console-server.js';
 import { whenSpoken, word } from './console-words.js';
 
 const FOUND = 50; // channels of a search
@@ -24,7 +24,7 @@ export class Channels {
     this.prefix = '';
     this.found = null; // what the search has found; null: nothing is searched for
     this.following = null; // the name of the channel that is followed
-    this.note = null; // [word, ...values], or an error's text
+    this.note = null; // [word, ...values], or {error: () => its words}
     $('#find-channel').addEventListener('submit', (event) => {
       event.preventDefault();
       const name = $('#channel-name').value.trim();
@@ -90,8 +90,14 @@ export class Channels {
     this.paint();
     if (!name) return;
     setText($('#channel-title'), name);
+    $('#channel .actions').hidden = !isName(name);
     $('#channel .publish-here').href = `#publish/${part(name)}`;
     $('#channel-title').focus({ preventScroll: innerWidth > 900 });
+    if (!isName(name)) {
+      this.note = { error: () => word('noName') };
+      this.paintChannel();
+      return;
+    }
     this.looking = setInterval(() => this.look(), FRESH);
     this.look();
     this.paintChannel();
@@ -106,7 +112,7 @@ export class Channels {
       if (this.note && this.note.error) this.note = null;
     } catch (error) {
       if (name !== this.open) return;
-      this.note = { error: error.message || word('noAnswer') };
+      this.note = { error: () => explained(error) };
     }
     this.paintChannel();
   }
@@ -126,7 +132,7 @@ export class Channels {
     setText(button, word(this.following ? 'unfollow' : 'follow'));
     button.setAttribute('aria-pressed', String(Boolean(this.following)));
     const note = this.note;
-    setText($('#channel .note'), note ? note.error || word(...note) : '');
+    setText($('#channel .note'), !note ? '' : note.error ? note.error() : word(...note));
     $('#channel .note').classList.toggle('bad', Boolean(note && note.error));
     for (const item of $('#channel .messages').children) item.paint();
   }
@@ -151,7 +157,7 @@ export class Channels {
       this.seen.clear();
       for (const message of past.messages.concat(live)) this.heard(message);
     } catch (error) {
-      if (this.following === name) this.note = { error: error.message || word('noAnswer') };
+      if (this.following === name) this.note = { error: () => explained(error) };
     }
     this.paintChannel();
   }

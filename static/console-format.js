@@ -1,6 +1,6 @@
-/* Numbers, times and sizes as a reader wants them, in the language that is spoken. */
+/* Numbers, times, sizes and refusals as a reader wants them, in the language that is spoken. */
 
-import { language } from './console-words.js';
+import { language, word } from './console-words.js';
 
 const UNITS = {
   en: { ms: 'ms', s: 's', min: 'min', h: 'h', d: 'd' },
@@ -44,4 +44,11 @@ export function bytes(count) {
 
 export function clock(unixSeconds) {
   return new Date(unixSeconds * 1000).toLocaleTimeString(language(), { hour12: false });
+}
+
+// What went wrong, in this page's words; behind them the server's own, which are English.
+export function explained({ status, detail, after }) {
+  if (!status) return word('noAnswer');
+  const own = after ? word('busy', duration(after)) : word(`status_${status}`) || word('failed');
+  return detail ? `${own}${/[：。]$/.test(own) ? '' : ' '}${detail}` : own;
 }

@@ -1,8 +1,8 @@
 /* People: who is connected and how, and ending a connection. */
 
 import { $, el, keyed, setText } from './console-dom.js';
-import { duration } from './console-format.js';
-import { ask, part } from './console-server.js';
+import { duration, explained } from './console-format.js';
+import { ask, isName, part } from './console-server.js';
 import { whenSpoken, word } from './console-words.js';
 
 const PAGE = 50; // connections
@@ -16,7 +16,7 @@ export class People {
     this.may = may;
     this.user = null; // whose; '': everybody's; null: nobody has been asked for
     this.found = null; // the answer
-    this.error = null;
+    this.error = null; // () => its words
     this.ended = new Set(); // ids
     $('#find-user').addEventListener('submit', (event) => {
       event.preventDefault();
@@ -39,6 +39,12 @@ export class People {
 
   async look(after = '') {
     const user = this.user;
+    if (user && !isName(user)) {
+      this.found = null;
+      this.error = () => word('noName');
+      this.paint();
+      return;
+    }
     try {
       const answer = user ? await ask('GET', `/users/${part(user)}`, { after, limit: PAGE })
         : await ask('GET', '/connections', { after, limit: PAGE });
@@ -48,7 +54,7 @@ export class People {
       this.error = null;
     } catch (error) {
       if (user !== this.user) return;
-      this.error = error.status ? `${word('failed')} ${error.message}` : word('noAnswer');
+      this.error = () => explained(error);
       this.found = null;
     }
     this.paint();
@@ -59,7 +65,7 @@ export class People {
     person.replaceChildren();
     person.classList.toggle('bad', Boolean(this.error));
     const list = found ? found.connections : [];
-    if (this.error) person.append(el('p', {}, this.error));
+    if (this.error) person.append(el('p', {}, this.error()));
     else if (found && this.user) {
       person.append(el('h2', { class: 'name' }, found.user), el('p', { class: found.online ? 'good' : '' }, found.online
         ? `${word('onlineSince', ago(found.since))}, ${word('by', found.transports.map((name) => word(name)).join(', '))}`
@@ -111,7 +117,7 @@ export class People {
       ids.forEach((id) => this.ended.add(id));
       setTimeout(() => this.look(), NEWS);
     } catch (error) {
-      this.error = error.status ? `${word('failed')} ${error.message}` : word('noAnswer');
+      this.error = () => explained(error);
     }
     this.paint();
   }

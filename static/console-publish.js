@@ -1,14 +1,14 @@
 /* Publishing one message. */
 
 import { $, setText } from './console-dom.js';
-import { duration } from './console-format.js';
-import { ask } from './console-server.js';
+import { explained } from './console-format.js';
+import { ask, Refusal } from './console-server.js';
 import { whenSpoken, word } from './console-words.js';
 
 export class Publisher {
   constructor() {
     this.key = null; // of the message as it stands: sent again after no answer, it comes once
-    this.outcome = null; // [class, word, ...values]
+    this.outcome = null; // [word, ...values], or a Refusal
     const form = $('#publisher');
     form.addEventListener('input', () => { this.key = null; this.paint(); });
     form.addEventListener('submit', (event) => {
@@ -35,10 +35,9 @@ export class Publisher {
   paint() {
     const text = $('#publish-data').value;
     setText($('#data-kind'), text ? word(read(text).isJson ? 'asJson' : 'asText') : '');
-    const said = $('#published');
-    said.className = this.outcome ? this.outcome[0] : '';
-    setText(said, this.outcome ? (this.outcome[1] === 'failed' ? `${word('failed')} ${this.outcome[2]}`
-      : word(...this.outcome.slice(1))) : '');
+    const said = $('#published'), outcome = this.outcome, failed = outcome instanceof Refusal;
+    said.className = failed ? 'bad' : outcome ? 'good' : '';
+    setText(said, failed ? explained(outcome) : outcome ? word(...outcome) : '');
   }
 
   async send() {
@@ -56,18 +55,12 @@ export class Publisher {
     try {
       const answer = await ask('POST', '/publish', {}, message);
       this.key = null;
-      this.outcome = answer.id ? ['good', 'published', answer.id] : ['good', 'scheduled', answer.scheduled];
+      this.outcome = answer.id ? ['published', answer.id] : ['scheduled', answer.scheduled];
     } catch (error) {
-      this.outcome = ['bad', 'failed', explained(error)];
+      this.outcome = error;
     }
     this.paint();
   }
-}
-
-// What a refusal says, for a reader.
-export function explained(error) {
-  if (!error.status) return word('noAnswer');
-  return error.after ? `${error.message} ${word('busy', duration(error.after))}` : error.message;
 }
 
 function read(text) {

@@ -79,3 +79,7 @@ export function listen(channels, history) {
 
 // A part of a path: names of channels and users may have whatever a URL gives a meaning to.
 export const part = encodeURIComponent;
+
+// Whether a channel or a user can be called so. The server says as much, but never hears of a name
+// with a slash: on the way one becomes part of the path.
+export const isName = (text) => /^[A-Za-z0-9_.:@|+~=-]+$/.test(text);

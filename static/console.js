@@ -8,7 +8,7 @@
 import { Channels } from './console-channels.js';
 import { $, $$, setText } from './console-dom.js';
 import { Figures } from './console-figures.js';
-import { duration } from './console-format.js';
+import { duration, explained } from './console-format.js';
 import { paintOverview } from './console-overview.js';
 import { People } from './console-people.js';
 import { Publisher } from './console-publish.js';
@@ -23,7 +23,8 @@ const figures = new Figures();
 let said = null; // the last answer to a watch
 let line = null; // the client that listens to the feed
 let up = false;
-let watching, refusal = null; // refusal: the word for why the door is shut
+let watching, refusal = null; // refusal: why the door is shut, () => its words
+let visit = 0; // one more with each sign-out: an answer of the visit before says nothing any more
 
 const people = new People(() => Boolean(said && said.may_publish));
 const channels = new Channels(figures, () => line);
@@ -31,19 +32,24 @@ const publisher = new Publisher();
 
 // ---- The door
 
+// Whether the answer still counts.
 async function enter() {
-  said = await ask('POST', '/console/watch');
+  const mine = visit, answer = await ask('POST', '/console/watch');
+  if (mine !== visit) return false;
+  said = answer;
   figures.bounds = said.bounds;
   publisher.allow(said.may_publish);
+  return true;
 }
 
 async function open(button) {
   refusal = null;
   if (button) button.disabled = true;
   try {
-    await enter();
-    keep();
-    inside();
+    if (await enter()) {
+      keep();
+      inside();
+    }
   } catch (error) {
     forget();
     shut(error);
@@ -52,14 +58,13 @@ async function open(button) {
 }
 
 function reason(error) {
-  if (error.status === 401) return ['wrongKey'];
-  if (error.status === 403) return ['mayNotLook'];
-  if (!error.status) return ['noAnswer'];
-  return error.after ? ['busy', error.after] : ['failed', error.message];
+  if (error.status === 401) return word('wrongKey');
+  if (error.status === 403) return word('mayNotLook');
+  return explained(error);
 }
 
 function shut(error) {
-  refusal = error ? reason(error) : null;
+  refusal = error ? () => reason(error) : null;
   leave();
   paintDoor();
   const field = $('#key');
@@ -69,9 +74,7 @@ function shut(error) {
 function paintDoor() {
   const place = $('#refusal');
   if (!place) return;
-  const [name, value] = refusal || [];
-  setText(place, !name ? '' : name === 'busy' ? word(name, duration(value))
-    : name === 'failed' ? `${word(name)} ${value}` : word(name));
+  setText(place, refusal ? refusal() : '');
   $('#key').setAttribute('aria-invalid', String(Boolean(refusal)));
 }
 
@@ -104,10 +107,11 @@ async function ended() {
 }
 
 async function watch() {
+  const mine = visit;
   try {
     await enter();
   } catch (error) {
-    if (error.status === 401 || error.status === 403) lost();
+    if (mine === visit && (error.status === 401 || error.status === 403)) lost();
   }
 }
 
@@ -115,11 +119,12 @@ async function watch() {
 function lost() {
   forget();
   shut();
-  refusal = ['keyGone'];
+  refusal = () => word('keyGone');
   paintDoor();
 }
 
 function leave() {
+  visit += 1;
   channels.show(null);
   const client = line;
   line = null;

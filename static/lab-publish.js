@@ -36,12 +36,13 @@
     Lab.say(said, text);
   }
 
-  function publish(body, done) {
+  // done(answer): it was taken; over(): there is an answer, whatever it is.
+  function publish(body, done, over) {
     if (Lab.wire.isAway()) { // its own connection would get through
       return tell(() => Lab.word('cannotNow'), true);
     }
     Lab.post('/demo/publish', body, null, function (error, answer) {
-      busy = false;
+      if (over) { over(); }
       if (error) {
         stop();
         return tell(() => Lab.trouble(error), true);
@@ -82,7 +83,7 @@
       if (!timer) { return; } // it is told that it has stopped
       tell(() => Lab.word('published', answer.ids[answer.ids.length - 1]));
       flow();
-    });
+    }, () => { busy = false; });
   }
 
   steady.addEventListener('click', function () {

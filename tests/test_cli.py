@@ -306,6 +306,22 @@ def test_run_keeps_its_keys_to_itself(shell: Any, tmp_path: Path) -> None:
     assert [file.read_text() for file in files] == before
 
 
+def test_run_prints_no_key_that_somebody_has_chosen(tmp_path: Path) -> None:
+    """What it prints may end in a log: its ready line holds a key that it made, or none."""
+    known = environ(PUSH_API_KEYS=API_KEY, PUSH_SECRET=SECRET, PORT=free_port(), WEB_CONCURRENCY=1)
+    command = [*PUSHAPP, "run"]
+    said = b""
+    with subprocess.Popen(command, cwd=tmp_path, env=known, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        for line in process.stdout:
+            said += line
+            if line.startswith(b"  curl "):
+                break
+        process.kill()
+    assert b"Bearer KEY" in said and b"(its key: one of PUSH_API_KEYS)" in said
+    assert API_KEY.encode() not in said
+
+
 def test_run_in_a_folder_that_cannot_be_written(shell: Any, tmp_path: Path) -> None:
     """Where var cannot be made it says so in a line."""
     (tmp_path / "var").write_text("a file")

@@ -38,6 +38,7 @@ def test_the_page_can_run_nothing_but_its_own_files(demo: Client) -> None:
     )
     assert policy["default-src"] == "'none'"
     assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    assert policy["require-trusted-types-for"] == "'script'" and policy["trusted-types"] == "'none'"
     assert " style=" not in reply.text
     assert reply.text.count("<script") == reply.text.count("<script defer src=")
     assert reply.headers["X-Content-Type-Options"] == "nosniff"

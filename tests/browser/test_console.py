@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from .. import axe, jwts
 from ..clients import Client
@@ -127,6 +127,29 @@ def test_the_key_stays_in_the_tab_until_signing_out(open_console: Open) -> None:
     assert API_KEY not in page.evaluate("JSON.stringify({...sessionStorage})")
     page.reload()
     expect(page.locator("#inside")).to_be_hidden()
+
+
+def test_an_answer_that_comes_after_signing_out_says_nothing(
+    open_console: Open, console_server: Server
+) -> None:
+    """Whatever it says of the key that was: the next visit has another one."""
+    page = open_console(key=None)
+    page.evaluate("""() => { const real = setInterval; window.setInterval =
+      (act, ms, ...more) => real(act, ms > 20000 ? 200 : ms, ...more); }""")
+    enter(page, API_KEY)
+    expect(page.locator("#inside")).to_be_visible()
+    held: list[Route] = []
+    page.route("**/console/watch", lambda route: held.append(route), times=1)
+    with page.expect_request("**/console/watch"):
+        pass
+    page.get_by_role("button", name="Sign out").click()
+    enter(page, READ_KEY)
+    expect(page.locator("#inside")).to_be_visible()
+    with page.expect_response("**/console/watch") as reply:
+        held[0].fulfill(status=401, json={"status": 401, "detail": "too late"})
+    assert reply.value.status == 401
+    expect(page.locator("#line")).to_have_text("Live")
+    expect(page.locator("#door")).to_be_hidden()
 
 
 # -- the overview ---------------------------------------------------------------------------------
@@ -399,6 +422,29 @@ def test_publishing_with_all_its_fields(open_console: Open, console_server: Serv
     page.get_by_label("Its name, or their id").fill("no user")
     page.get_by_role("button", name="Publish").click()
     expect(page.locator("#published")).to_contain_text("user: got 'no user', expected an id")
+
+
+def test_a_refusal_is_told_in_the_pages_language(open_console: Open) -> None:
+    """In its words, with the server's own behind; and a name that cannot be is not asked for."""
+    page = open_console("#people", locale="zh-CN")
+    for name in ("a/b", "a b"):
+        page.locator("#user-name").fill(name)
+        page.locator("#find-user button").click()
+        expect(page.locator("#person")).to_contain_text("名称只能含字母")
+    page.get_by_role("button", name="English").click()
+    expect(page.locator("#person")).to_contain_text("No channel and no user can be called so")
+    go(page, "channels")
+    page.get_by_label("A name, or how it begins").fill("x/y")
+    page.locator("#find-channel button").click()
+    expect(page.locator("#channel .note")).to_contain_text("can be called so")
+    page.get_by_role("button", name="中文").click()
+    go(page, "publish")
+    page.locator("#publish-to").fill("x/y")
+    page.locator("#publish-data").fill("1")
+    page.locator("#publisher button").click()
+    expect(page.locator("#published")).to_contain_text("服务器无法接受：channel: got 'x/y'")
+    page.get_by_role("button", name="English").click()
+    expect(page.locator("#published")).to_contain_text("The server cannot take this: channel: got")
 
 
 # -- for everybody --------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from ..server import Server, until
 from ..wire import TIMEOUT
@@ -19,6 +19,11 @@ NewPage = Callable[..., Page]
 FRAMES = """() => new Promise(done => {
   let left = 9;
   (function next() { if (left--) { requestAnimationFrame(next); } else { done(); } }());
+})"""
+#: Waits for five ticks of a timer like the one that publishes.
+FIVE_TICKS = """() => new Promise(done => {
+  let left = 5;
+  const timer = setInterval(() => { if (!--left) { clearInterval(timer); done(); } }, 100);
 })"""
 TWO_POINTS = re.compile(r"^M.+L.+")
 
@@ -77,6 +82,30 @@ def test_publishes_one_ten_a_second_and_a_burst(demo_server: Server, page: Page)
     assert numbers == sorted(numbers)
     for name in ("lost", "repeated"):
         expect(page.locator(f"[data-sum={name}]")).to_have_text("0")
+
+
+def test_what_is_published_beside_does_not_disturb_the_flow(page: Page) -> None:
+    """Ten a second have one request at a time, or they would arrive in another order."""
+    held: list[Route] = []
+    asked = re.compile("/demo/publish$")
+
+    def hold(route: Route) -> None:
+        if "messages" in (route.request.post_data_json or {}):
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route(asked, hold)
+    with page.expect_request(asked):
+        page.get_by_role("button", name="Ten a second").click()
+    page.get_by_label("Your message").fill("beside")
+    with page.expect_response(asked):
+        page.get_by_role("button", name="Publish once").click()
+    page.evaluate(FIVE_TICKS)  # several fall due meanwhile
+    assert len(held) == 1
+    page.get_by_role("button", name="Ten a second").click()
+    held[0].continue_()
+    page.unroute(asked)
 
 
 def test_the_diagrams_draw_what_travels(demo_server: Server, page: Page) -> None:
