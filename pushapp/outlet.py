@@ -30,6 +30,7 @@ class Outlet(Protocol):
 
     #: The raw socket while nothing is unsent, for one ``send`` without a detour; else None.
     ready: Any
+    unsent: int  # bytes
 
     @property
     def closed(self) -> bool:

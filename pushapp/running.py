@@ -74,6 +74,7 @@ class Running:
             self.departures,
             push.limits,
             settings.stream_life,
+            settings.is_latest_only,
         )
 
         self.ops = Ops(app)

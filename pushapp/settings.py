@@ -87,6 +87,10 @@ class Settings:
                     return retention
         return Retention(self.history_size, self.history_ttl)
 
+    def is_latest_only(self, channel: str) -> bool:
+        """Tell whether nobody needs more of ``channel`` than its newest message."""
+        return self.retention(channel).size == 1
+
     def is_public(self, channel: str) -> bool:
         """Tell whether anyone may read ``channel``. A name without ":" is never public."""
         namespace, colon, _ = channel.partition(":")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ..broker.interface import Page
 from ..errors import LogUnavailable
 from ..message import Bundle, Cursor, Loss
+from ..outlet import Outlet
 from . import members
 from .lists import STALL
 from .poll import array, history
@@ -110,3 +111,13 @@ def send_history(stream: Stream, channels: Sequence[str], limit: int) -> None:
         if outlet is None or not outlet.wait_drained(STALL):
             stream.too_slow()
             return
+
+
+def drains(outlet: Outlet) -> bool:
+    """Wait until nothing is unsent, for as long as the client reads; False: it does not."""
+    unsent = outlet.unsent
+    while not outlet.wait_drained(STALL):
+        if outlet.closed or outlet.unsent >= unsent:
+            return False
+        unsent = outlet.unsent
+    return True

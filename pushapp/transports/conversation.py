@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from ..auth import Grant, Sketch
 from ..background import let_others, spawn
-from ..errors import Flood, InvalidInput, NoCredentials, NotFound, PushError
+from ..errors import Flood, InvalidInput, NoCredentials, NotFound, PushError, Unavailable
 from ..message import Cursor, Loss, dump
 from ..outlet import Outlet
 from ..parking import ParkedSocket
@@ -64,7 +65,8 @@ class Conversation(Stream):
         self._asked: Asked | None = asked
         self._unknown = unknown  # it has to bring a token first, or is told this
         self._ops, self._limit = ops, limit
-        self._waiting: list[bytes] | None = None  # ops: the one being done, and what came since
+        # what is being done, an op most often, and what is to be done after it
+        self._waiting: list[Callable[[], None]] | None = None
 
     # -- beginning -----------------------------------------------------------------------------
 
@@ -95,19 +97,26 @@ class Conversation(Stream):
 
     def _enqueue(self, payload: bytes) -> None:
         """Do one op after the other, in a greenlet, because an op may wait for the log."""
+        if self._waiting:
+            self._waiting.append(partial(self._do, payload))
+        else:
+            self._soon(partial(self._do, payload))
+
+    def _soon(self, do: Callable[[], None]) -> None:
+        """Do it before the ops that wait, which may ask how far this stream has been served."""
         waiting = self._waiting
         if waiting is not None:
-            waiting.append(payload)
+            waiting.insert(1, do)
             return
-        self._waiting = [payload]
+        self._waiting = [do]
         if isinstance(self.outlet, ParkedSocket):
             self.outlet.pause()  # no more is read than one read's worth of ops
         spawn(self._work, self._waiting)
 
-    def _work(self, waiting: list[bytes]) -> None:
+    def _work(self, waiting: list[Callable[[], None]]) -> None:
         try:
             while waiting and self.outlet is not None and not self.outlet.closed:
-                self._do(waiting[0])
+                waiting[0]()
                 del waiting[0]
                 let_others()  # a flood of them must not hold up the others
         finally:  # whatever became of an op, the next one is read
@@ -201,7 +210,7 @@ class Conversation(Stream):
             hub.leave(self, listened(leaving, self.presence))
             self.channels = tuple(name for name in self.channels if name not in leaving)
             self.context.presence.came(self)
-            self._reply(ref, '"ok":true', str(hub.position_of(self)))
+            self._reply(ref, '"ok":true', str(hub.position_of(self)) if self.live else None)
 
     def _subscribe(self, op: dict[str, Any], ref: object) -> None:
         wanted, cursor, limit = op_fields.names(op), op_fields.cursor(op), op_fields.history(op)
@@ -224,6 +233,8 @@ class Conversation(Stream):
         """
         hub = self.context.hub
         with hub.lock:
+            if not self.live:  # where threads are real ones: it has just fallen behind
+                raise Unavailable("this connection is behind")
             position = hub.position_of(self)
             self.live = False
             self.channels = (*self.channels, *added)  # so that whoever ends it leaves these, too

@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from ..auth import TOKEN, Grant, Sketch
 from ..background import spawn
@@ -27,7 +28,7 @@ from ..problem import as_dict, close_code
 from ..quota import Quota
 from ..tokens import Token
 from . import members
-from .backlog import Backlog, send_history
+from .backlog import Backlog, drains, send_history
 from .lists import send_again, send_first
 from .params import Asked
 
@@ -50,6 +51,7 @@ class Context:
     departures: Departures
     limits: Limits = field(default_factory=lambda: Limits(Quota()))
     life: float = math.inf  # seconds that a stream lasts, more or less
+    is_latest_only: Callable[[str], bool] = lambda channel: False  # the newest message is enough
 
 
 class Stream(Subscriber):
@@ -134,25 +136,32 @@ class Stream(Subscriber):
 
     def go_on(self, asked: Asked) -> None:
         """Hand out what follows the welcome, then go live. As ``begin``."""
+        self._attempt(partial(self._go_on, asked))
+
+    def _go_on(self, asked: Asked) -> None:
+        listens = self.listens
+        self.context.hub.join(self, listens)
+        self.context.presence.came(self)
+        cursor, told = asked.cursor, None
+        if cursor is None and (asked.history or asked.presence):
+            cursor = self.context.hub.now()  # first: it is before what is told
+            if asked.history:
+                send_history(self, self.channels, asked.history)
+        if asked.presence:
+            told = send_first(self, self.channels)
+        backlog = Backlog(self, told)
+        backlog.send(listens, cursor, self._live)
+        if asked.cursor is not None and not backlog.lost:
+            self.context.hub.tally.recovered(self.transport)
+
+    def _attempt(self, do: Callable[[], None]) -> None:
+        """Do what goes live in the end; whoever cannot is let go."""
         try:
-            listens = self.listens
-            self.context.hub.join(self, listens)
-            self.context.presence.came(self)
-            cursor, told = asked.cursor, None
-            if cursor is None and (asked.history or asked.presence):
-                cursor = self.context.hub.now()  # first: it is before what is told
-                if asked.history:
-                    send_history(self, self.channels, asked.history)
-            if asked.presence:
-                told = send_first(self, self.channels)
-            backlog = Backlog(self, told)
-            backlog.send(listens, cursor, self._live)
-            if asked.cursor is not None and not backlog.lost:
-                self.context.hub.tally.recovered(self.transport)
+            do()
         except PushError as error:
             self.fail(error)
         except Exception:
-            log.exception("beginning connection %s failed; it ends", self.id)
+            log.exception("connection %s cannot go live; it ends", self.id)
             self.fail(PushError())
 
     def _live(self, cursor: Cursor, lost: Sequence[Loss]) -> bool:
@@ -168,27 +177,49 @@ class Stream(Subscriber):
     # -- what the hub calls --------------------------------------------------------------------
 
     def deliver(self, bundle: Bundle) -> None:
-        self.messages += len(bundle.messages)
-        self._send(bundle.encoded(self.encode))
-        if self.presence:
-            send_again(self, members.begin_anew(bundle.messages))
-
-    def _send(self, data: bytes) -> None:
-        """As ``write``, in half the time: straight into the kernel, where nothing is unsent."""
-        outlet = self.outlet
+        data, outlet = bundle.encoded(self.encode), self.outlet
         if outlet is None:
             return
         sock = outlet.ready
-        if sock is None:
+        if sock is not None:  # as ``write``, in half the time: straight into the kernel
+            try:
+                sent = sock.send(data)
+            except OSError:
+                outlet.write(data)  # which finds out why
+            else:
+                if sent < len(data):
+                    outlet.keep(data, sent)
+        elif self._falls_behind(outlet, len(data)):
+            first = bundle.messages[0]
+            self.live = False
+            self._soon(partial(self._catch_up, Cursor(first.epoch, first.n - 1)))
+            return
+        else:
             outlet.write(data)
-            return
-        try:
-            sent = sock.send(data)
-        except OSError:
-            outlet.write(data)  # which finds out why
-            return
-        if sent < len(data):
-            outlet.keep(data, sent)
+        self.messages += len(bundle.messages)
+        if self.presence:
+            send_again(self, members.begin_anew(bundle.messages))
+
+    def _falls_behind(self, outlet: Outlet, size: int) -> bool:
+        """Tell whether ``size`` bytes more would be too much, for one who wants the newest alone:
+        whoever wants everything is cut off, and comes back for it."""
+        most = self.context.lot.limit - size
+        return outlet.unsent > most and all(map(self.context.is_latest_only, self.channels))
+
+    def _soon(self, do: Callable[[], None]) -> None:
+        """Do what may wait, beside whoever asks for it."""
+        spawn(do)
+
+    def _catch_up(self, at: Cursor) -> None:
+        """Go on from ``at`` as soon as what is unsent has been read."""
+        if self.outlet is None or not drains(self.outlet):
+            self.too_slow()
+        else:
+            self._attempt(partial(self._follow, at))
+
+    def _follow(self, at: Cursor) -> None:
+        told = send_first(self, self.channels) if self.presence else None
+        Backlog(self, told).send(self.listens, at, self._live)
 
     def tell(self, cursor: Cursor, lost: Sequence[Loss]) -> None:
         lists, lost = members.lost_lists(lost), members.lost_messages(lost)
