@@ -10,6 +10,7 @@ have none: a locked file is ``Busy`` at once, and the wait is a sleep out here.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import random
@@ -265,14 +266,24 @@ class LogFile:
 
     def note(self) -> None:
         """Note how far the log is, for whoever opens the file next; never less than is noted."""
-        epoch, head = self._seen
-        if not epoch or self._seen == self._noted:
+        seen = epoch, head = self._seen
+        if self.is_noted:
             return
         known = read_note(self.wake_folder)
         if (known.boot, known.epoch) == (self._boot, epoch):
             head = max(head, known.head)
         write_note(self.path, self.wake_folder, self._boot, epoch, head)
-        self._noted = self._seen
+        self._noted = seen
+
+    def note_alone(self) -> None:
+        """The same, unless the file is being opened just now; for a native thread."""
+        with contextlib.suppress(BlockingIOError), locked(self.wake_folder):
+            self.note()
+
+    @property
+    def is_noted(self) -> bool:
+        """Whether there is nothing new to note."""
+        return not self._seen.epoch or self._seen == self._noted
 
     def locked(self) -> LogUnavailable:
         """Return the error of one who has waited long enough."""
