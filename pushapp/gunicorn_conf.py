@@ -29,6 +29,8 @@ _FEED_END = 5.0  # seconds that the feed has to end
 
 _BROKEN = "Invalid request from ip="  # how gunicorn's line on a request begins that is no HTTP
 
+_MEMORY = "/dev/shm"  # Linux's file system in memory
+
 _SPARE_SLOTS = 32  # of workers that end while their successors live, or that a signal adds
 
 _feed: subprocess.Popen[bytes] | None = None
@@ -67,6 +69,8 @@ worker_connections = _settings.max_connections + _SPARE  # requests and keep-ali
 keepalive = 65  # seconds; longer than a proxy in front keeps its own (nginx 60, AWS 60)
 timeout = 30  # seconds after which a worker whose loop stands still is replaced
 graceful_timeout = 20  # seconds; Heroku kills after 30
+if os.access(_MEMORY, os.W_OK):
+    worker_tmp_dir = _MEMORY  # it is touched each second, and a disk that is busy blocks on that
 backlog = 4096  # a deploy brings all clients back at once
 limit_request_line = 8190  # bytes; 100 channels in a URL are more than the default 4,094
 accesslog = None  # -c may be followed by --access-logfile
