@@ -12,8 +12,9 @@ raises ``StopIteration``, which gunicorn's async workers take as "this connectio
 
 from __future__ import annotations
 
+import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from types import GeneratorType
 from typing import Any
@@ -49,7 +50,9 @@ from .republish import Republish
 from .settings import Settings
 
 DRAIN_MARGIN = 3.0  # seconds before gunicorn's graceful_timeout by which a drain is over
-WATCH = 0.1  # seconds between looks at whether the worker is to end
+WATCH = 0.1  # seconds between looks at whether a worker that is to end does
+_LOOK = 1.0  # ... at whether it is to end: a signal tells at once, its last request does not
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
 class Named:
@@ -78,12 +81,15 @@ class Yard:
         self.posts = Posts()
         self.reading = 0  # answers that are being read in the lane, and publishes under way
         self._bays: set[Bay] = set()
+        self._told = Event()  # to end
         self._drained = Event()
         self._doors = Doors(next((push.settings for push in live_pushes()), Settings()))
         self._servers: list[Listening] = []
         worker.wsgi = self.wsgi
         worker.server_class = self._serve
         worker.timeout_ctx = self._head_timeout
+        for number in _ENDING:
+            signal.signal(number, self._signalled(signal.getsignal(number)))
         gevent.spawn(self._watch)
 
     def __len__(self) -> int:
@@ -242,14 +248,25 @@ class Yard:
         if worker.nr >= worker.max_requests and worker.alive:
             worker.log.info("Autorestarting worker after current request.")
             worker.alive = False
+            self._told.set()
 
     # -- ending --------------------------------------------------------------------------------
+
+    def _signalled(self, handler: Any) -> Callable[..., None]:
+        """Return gunicorn's ``handler`` of a signal that ends the worker, and we know of it."""
+
+        def handle(number: int, frame: Any) -> None:
+            handler(number, frame)
+            self._told.set()
+
+        return handle
 
     def _watch(self) -> None:
         """Begin the drain when the worker is to end: its exit hook comes too late for that,
         because idle connections keep gunicorn waiting until it kills the worker."""
         while self._worker.alive:
-            gevent.sleep(WATCH)
+            if self._told.wait(_LOOK):
+                gevent.sleep(WATCH)  # gunicorn ends it in a greenlet of its own
         self.draining = True
         try:
             self._drain()
