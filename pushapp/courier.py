@@ -39,11 +39,11 @@ class HttpCourier:
                 timer.start()  # one that sends a byte a second would hold a socket's timeout off
             status, reason = self._post(body)
         except (OSError, HTTPException) as error:
-            return str(error) or type(error).__name__
+            return _shown(str(error) or type(error).__name__)
         finally:
             if timer is not None:
                 timer.close()
-        return None if 200 <= status < 300 else f"the receiver answers {status} {reason}"[:100]
+        return None if 200 <= status < 300 else _shown(f"the receiver answers {status} {reason}")
 
     def _post(self, body: bytes) -> tuple[int, str]:
         timestamp = str(int(time.time()))
@@ -67,3 +67,8 @@ class HttpCourier:
         if self._context is None:  # once: to read the machine's certificates stops all for 30 ms
             self._context = create_default_context()
         return HTTPSConnection(self._host, self._port, timeout=DEADLINE, context=self._context)
+
+
+def _shown(trouble: str) -> str:
+    """Return it for the log: it may hold whatever the receiver has sent, and as much."""
+    return ascii(trouble)[1:-1][:100]

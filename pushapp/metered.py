@@ -1,15 +1,14 @@
-"""What the worker talks to, with a stop-watch: how long appends and reads of the log take, and how
-often they or a webhook fail.
+"""The log with a stop-watch: how long appends and reads take, and how often they fail.
 
-What belongs here: what every broker is to be measured by, and the webhooks' receiver. What does
-not: anything that they do; what is not measured passes as it is.
+What belongs here: what every broker is to be measured by. What does not: anything that it does;
+what is not measured passes as it is.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from .broker.interface import PAGE_BYTES, PAGE_MESSAGES, Append, AppendKey, Log, Page, Receipt
 from .errors import LogUnavailable
@@ -68,21 +67,3 @@ class MeteredLog:
             raise
         self._tally.log[operation].observe(time.perf_counter() - start)
         return result
-
-
-class Courier(Protocol):
-    """See ``webhooks.Courier``."""
-
-    def deliver(self, body: bytes) -> str | None: ...
-
-
-class MeteredCourier:
-    """Takes batches to the receiver, and counts what became of them."""
-
-    def __init__(self, courier: Courier, tally: Tally) -> None:
-        self._courier, self._tally = courier, tally
-
-    def deliver(self, body: bytes) -> str | None:
-        trouble = self._courier.deliver(body)
-        self._tally.webhooks["taken" if trouble is None else "refused"] += 1
-        return trouble

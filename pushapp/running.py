@@ -18,7 +18,7 @@ from .endings import Endings
 from .errors import AtCapacity
 from .figures import Figures
 from .hub import Hub
-from .metered import MeteredCourier, MeteredLog
+from .metered import MeteredLog
 from .orders import Orders
 from .outlet import Lot
 from .presence import Presence
@@ -82,7 +82,7 @@ class Running:
         self.webhooks: Webhooks | None = None
         if settings.webhook_url:
             courier = HttpCourier(settings.webhook_url, settings.webhook_secrets)
-            self.webhooks = Webhooks(self.broker, MeteredCourier(courier, push.tally))
+            self.webhooks = Webhooks(self.broker, courier, push.tally.webhooks)
 
     def check_room(self, user: str | None, address: str | None) -> None:
         """Return when one more client, of this user at this address, may wait here.

@@ -129,8 +129,8 @@ METRICS = (
     Metric(
         "counter",
         "webhooks",
-        "batches of events sent to PUSH_WEBHOOK_URL",
-        {"outcome": ("taken", "refused")},
+        "batches of events for PUSH_WEBHOOK_URL; lost: how often some were kept no longer",
+        {"outcome": ("taken", "refused", "lost")},
     ),
     Metric("gauge", "unsent_bytes", "what clients have still to take", {}),
     Metric("gauge", "unsent_connections", "clients that have still to take something", {}),
@@ -194,7 +194,7 @@ class Tally:
         self.lane = dict.fromkeys(TRANSPORTS[:2], 0)
         self.publishes = {"app": 0, "lane": 0}
         self.refusals = dict.fromkeys(REFUSALS, 0)
-        self.webhooks = {"taken": 0, "refused": 0}
+        self.webhooks = {"taken": 0, "refused": 0, "lost": 0}
         self.log_errors = dict.fromkeys((*OPERATIONS, "follow"), 0)
         self.traffic: Traffic | None = None  # while somebody looks
         self.delivery = Histogram(_LATENCY)

@@ -18,7 +18,7 @@ import random
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -70,18 +70,21 @@ class Batch:
     body: bytes
     place: Place  # after it
     more: bool  # there is more already
+    lost: str = ""  # what is said in the log where something is missing before it
 
 
 class Webhooks:
     """Sends, where no other worker does."""
 
-    def __init__(self, broker: Broker, courier: Courier) -> None:
-        self._broker, self._courier = broker, courier
+    def __init__(self, broker: Broker, courier: Courier, counts: MutableMapping[str, int]) -> None:
+        """``counts``: the batches that were taken and refused, and how often some were lost."""
+        self._broker, self._courier, self._counts = broker, courier, counts
         self._name = secrets.token_hex(8)
         self._place: Place | None = None  # None: another one sends, as far as we know
         self._fresh = False  # nothing was ever sent: what is missing was nobody's
         self._held = -LEASE  # monotonic seconds of the last claim that was ours
         self._failures = 0  # in a row
+        self._complained: Cursor | None = None  # of what was lost after it
         self._not_before = 0.0  # monotonic seconds of the next attempt
         self._closed = threading.Event()
         self._loop = threading.Thread(target=self._run, name="pushapp-webhooks", daemon=True)
@@ -110,7 +113,12 @@ class Webhooks:
         batch = self._next_batch(self._place)
         if batch is None:
             return PERIOD
+        if batch.lost and self._complained != self._place.cursor:
+            self._complained = self._place.cursor
+            self._counts["lost"] += 1
+            log.error("events for webhooks were not taken while they were kept: %s", batch.lost)
         trouble = self._courier.deliver(batch.body)
+        self._counts["taken" if trouble is None else "refused"] += 1
         if trouble is not None:
             return self._fail(trouble)
         if self._failures:
@@ -156,7 +164,7 @@ class Webhooks:
         size = 0
         for message, part, text, is_last in _events(page.messages, place):
             if taken and (len(taken) == MOST or size + len(text) > MOST_BYTES):
-                return Batch(_body(taken, place, lost), place, more=True)
+                return Batch(_body(taken, place, lost), place, True, _told(lost))
             taken.append(text)
             size += len(text)
             at = Cursor(message.epoch, message.n)
@@ -165,7 +173,7 @@ class Webhooks:
             return None
         if not page.more:
             place = Place(page.cursor)
-        return Batch(_body(taken, place, lost), place, page.more)
+        return Batch(_body(taken, place, lost), place, page.more, _told(lost))
 
     def close(self) -> None:
         """Stop, and let another one send at once; idempotent."""
@@ -194,9 +202,13 @@ def _events(
             yield message, part, text, part == len(found)
 
 
-def _body(events: list[str], place: Place, lost: Any) -> bytes:
+def _told(lost: Sequence[Loss]) -> str:
+    """Return in words what is missing."""
+    return ", ".join(f"all after {one.after} and before {one.before or 'now'}" for one in lost)
+
+
+def _body(events: list[str], place: Place, missing: Sequence[Loss]) -> bytes:
     """Return the JSON of a batch."""
-    missing: list[Loss] = list(lost)
     cursor = f"{place.begun}.{place.part}" if place.begun else str(place.cursor)
     body = f'{{"events":[{",".join(events)}],"cursor":"{cursor}"'
     if missing:

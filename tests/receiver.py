@@ -23,9 +23,10 @@ SECRET = "a-secret-of-the-webhooks-of-the-tests"
 class Receiver:
     """Takes webhooks at ``url``; ``batches`` holds those that it has acknowledged, verified."""
 
-    def __init__(self, certificate: Path | None = None) -> None:
+    def __init__(self, certificate: Path | None = None, port: int = 0) -> None:
         """``certificate``: with its key in one PEM file, for https."""
-        self.answer: Callable[[], int | None] = lambda: 200  # None: no answer at all
+        #: A status, or whatever bytes; None: no answer at all.
+        self.answer: Callable[[], int | bytes | None] = lambda: 200
         self.headers: dict[str, str] = {}  # of its answers
         self.tried: SimpleQueue[dict[str, Any]] = SimpleQueue()
         self.batches: SimpleQueue[dict[str, Any]] = SimpleQueue()
@@ -41,6 +42,9 @@ class Receiver:
                 status = receiver.answer()
                 if status is None:
                     return
+                if isinstance(status, bytes):
+                    self.wfile.write(status)
+                    return
                 self.send_response(status)
                 for name, value in receiver.headers.items():
                     self.send_header(name, value)
@@ -52,7 +56,7 @@ class Receiver:
             def log_message(self, *args: object) -> None:
                 """Say nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
         scheme = "http"
         if certificate is not None:

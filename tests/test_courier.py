@@ -99,6 +99,17 @@ def test_one_that_is_not_there_is_told(receiver: Receiver) -> None:
     assert post(receiver.url) is not None
 
 
+@pytest.mark.parametrize("sent", [b"%b HTTP/9", b"HTTP/1.1 500 %b"])
+def test_what_it_answers_writes_nothing_of_its_own_into_the_log(
+    receiver: Receiver, sent: bytes
+) -> None:
+    """No colours, no lines, no megabytes."""
+    receiver.answer = lambda: sent % (b"\x1b[31m\xff\x00" + b"x" * 5000) + b"\r\n\r\n"
+    trouble = str(post(receiver.url))
+    assert trouble.isascii() and trouble.isprintable() and len(trouble) <= 100
+    assert "x1b" in trouble
+
+
 def silent(drips: bool) -> Iterator[int]:
     """Accept, and say nothing, or a byte now and then; yields the port."""
     ended = threading.Event()

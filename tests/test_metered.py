@@ -14,7 +14,7 @@ from flask import Flask
 from pushapp.client_events import CLIENT, told
 from pushapp.errors import LogUnavailable
 from pushapp.message import Cursor, Draft
-from pushapp.metered import MeteredCourier, MeteredLog
+from pushapp.metered import MeteredLog
 from pushapp.problem import REASONS
 from pushapp.tally import REFUSALS, Tally
 
@@ -62,19 +62,6 @@ def test_a_log_that_does_not_answer_is_an_error_and_no_round_trip() -> None:
     assert tally.log_errors == {"append": 1, "read": 1, "follow": 0}
     assert [sum(histogram.counts) for histogram in tally.log.values()] == [0, 0]
     assert tally.published == 0
-
-
-@pytest.mark.parametrize(("answer", "outcome"), [(None, "taken"), ("a 500", "refused")])
-def test_a_webhook_counts_with_what_became_of_it(answer: str | None, outcome: str) -> None:
-    """The sender hears what it would without the watch."""
-
-    class Courier:
-        def deliver(self, body: bytes) -> str | None:
-            return answer
-
-    tally = Tally()
-    assert MeteredCourier(Courier(), tally).deliver(b"{}") == answer
-    assert tally.webhooks == {"taken": 0, "refused": 0} | {outcome: 1}
 
 
 def test_every_refusal_has_a_reason_that_is_counted() -> None:

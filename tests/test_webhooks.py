@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -36,6 +37,7 @@ class Courier:
 
     def __init__(self) -> None:
         self.troubles: list[str | None] = []
+        self.counts = Counter[str]()  # the sender's
         self.tried: SimpleQueue[Json] = SimpleQueue()
         self.taken: SimpleQueue[Json] = SimpleQueue()
         self.gate = threading.Event()
@@ -85,7 +87,7 @@ def begin(open_log: Callable[..., Broker]) -> Iterator[Callable[..., Webhooks]]:
     begun: list[Webhooks] = []
 
     def begin_one(courier: Courier) -> Webhooks:
-        begun.append(Webhooks(open_log(), courier))
+        begun.append(Webhooks(open_log(), courier, courier.counts))
         return begun[-1]
 
     yield begin_one
@@ -160,6 +162,8 @@ def test_what_is_not_taken_is_sent_until_it_is(
     happen(broker, 1)
     assert courier.numbers(2) == [0, 1]
     assert courier.tried.qsize() >= 4
+    assert courier.counts["refused"] == 3 and courier.counts["lost"] == 0
+    until(lambda: courier.counts["taken"] == courier.taken.qsize() + 1, "all are counted")
 
 
 def test_the_pauses_grow_up_to_a_minute(
@@ -167,7 +171,7 @@ def test_the_pauses_grow_up_to_a_minute(
 ) -> None:
     """With jitter: several servers must not come at once; the claim is held meanwhile."""
     monkeypatch.setattr(webhooks, "FIRST_PAUSE", 1.0)
-    sender, pauses = Webhooks(open_log(), Courier()), []
+    sender, pauses = Webhooks(open_log(), Courier(), Counter()), []
     sender.close()
     for _ in range(12):
         assert sender._fail("no") <= webhooks.LEASE / 3
@@ -220,9 +224,12 @@ def test_who_was_not_heard_of_takes_nothing_back(
 
 
 def test_what_is_no_longer_kept_is_named(
-    open_log: Callable[..., Broker], begin: Callable[..., Webhooks]
+    open_log: Callable[..., Broker],
+    begin: Callable[..., Webhooks],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Not as if nothing had happened: ``lost`` says from where to where."""
+    """Not as if nothing had happened: ``lost`` says from where to where, the log says it once,
+    and it is counted."""
     broker, courier = open_log(3), Courier()
     happen(broker, 0)
     first = begin(courier)
@@ -231,11 +238,15 @@ def test_what_is_no_longer_kept_is_named(
     happen(broker, *range(1, 9))
     broker.log.clear(EVENTS)
     happen(broker, 9)
+    courier.troubles = ["no"] * 3
     begin(courier)
     batch = courier.taken.get(timeout=TIMEOUT)
     assert [event["x"] for event in batch["events"]] == [9]
     (lost,) = batch["lost"]
     assert lost["reason"] == "expired" and lost["after"] and lost["before"]
+    (told_,) = [record.message for record in caplog.records if record.levelname == "ERROR"]
+    assert lost["after"] in told_ and lost["before"] in told_
+    assert courier.counts["lost"] == 1
 
 
 def test_a_log_that_begins_anew_is_told_from_its_first_event(
