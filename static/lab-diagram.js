@@ -13,7 +13,8 @@
   const GAP = 16; // pixels between two arrows
   const DRIFT = 36; // pixels that an arrow may be drawn too low, before it joins another
   const FOOT = 26; // pixels below now
-  const EDGE = 26; // pixels from each side to its line
+  const EDGE = 26, NARROW_EDGE = 14; // pixels from each side to its line
+  const NARROW = 200; // pixels: two diagrams beside each other on a phone
   const FRAME = 1000 / 30, CALM_FRAME = 1000; // ms between two pictures
   const MOST = 300; // arrows at a time
 
@@ -49,11 +50,12 @@
   }
 
   Diagram.prototype.measure = function () {
-    const width = Math.max(220, this.box.clientWidth), height = Math.max(200, this.box.clientHeight);
+    const width = Math.max(100, this.box.clientWidth), height = Math.max(200, this.box.clientHeight);
     if (width === this.width && height === this.height) { return; }
     this.width = width;
     this.height = height;
-    this.x = {browser: EDGE, server: width - EDGE};
+    const edge = width < NARROW ? NARROW_EDGE : EDGE;
+    this.x = {browser: edge, server: width - edge};
     this.svg.setAttribute('viewBox', '0 0 ' + width + ' ' + height);
     [[this.left, 'browser'], [this.right, 'server']].forEach(pair => {
       pair[0].setAttribute('x1', this.x[pair[1]]);
@@ -201,7 +203,7 @@
     const first = Math.ceil((now - this.height / SCALE) / 1000) * 1000;
     for (this.nextTick = Math.max(this.nextTick, first); this.nextTick <= now; this.nextTick += 1000) {
       const y = this.y(this.nextTick), g = Lab.shape('g', {class: 'tick'});
-      g.append(Lab.shape('line', {x1: EDGE - 3, x2: EDGE + 3, y1: y, y2: y}));
+      g.append(Lab.shape('line', {x1: this.x.browser - 3, x2: this.x.browser + 3, y1: y, y2: y}));
       this.ticks.push({g: g, y: y});
       this.under.prepend(g);
     }

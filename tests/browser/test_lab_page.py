@@ -88,10 +88,23 @@ def test_speaks_the_browsers_language_and_switches(page: Page) -> None:
 def test_fits_the_screen(page: Page, language: str) -> None:
     """Nothing sticks out sideways, on a phone or on a desk, in either language."""
     page.get_by_role("button", name=language).click()
-    for width in (320, 768, 1280):
+    for width in (320, 390, 768, 1280):
         page.set_viewport_size({"width": width, "height": 800})
         widths = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
         assert widths[0] <= widths[1]
+
+
+def test_a_phone_shows_two_beside_two_with_the_buttons_at_hand(page: Page) -> None:
+    """What is published is seen where it arrives: nobody scrolls between a button and a lane."""
+    page.set_viewport_size({"width": 390, "height": 844})
+    boxes = [page.locator(f"#{lane}").bounding_box() for lane in ("poll", "longpoll", "sse")]
+    poll, longpoll, sse = (box for box in boxes if box)
+    assert poll["y"] == longpoll["y"] < sse["y"] and poll["x"] == sse["x"] < longpoll["x"]
+    for lane in ("poll", "websocket"):
+        page.locator(f"#{lane} .paper").evaluate("paper => paper.scrollIntoView()")
+        for name in ("Publish once", "Ten a second"):
+            expect(page.get_by_role("button", name=name)).to_be_in_viewport()
+        expect(page.locator(f"#{lane} .paper")).to_be_in_viewport(ratio=0.9)
 
 
 def test_axe_finds_nothing_serious(page: Page, axe: Path) -> None:
