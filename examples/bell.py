@@ -1,6 +1,6 @@
 """A notification bell, in twenty lines of Python and page.
 
-pip install pushapp
+pip install path/to/pushapp
 SECRET_KEY=$(openssl rand -hex 32) gunicorn -c python:pushapp.gunicorn_conf bell:app
 Open http://127.0.0.1:8000/as/ann, and: curl -d 'Your parcel is here' http://127.0.0.1:8000/notify/ann
 """

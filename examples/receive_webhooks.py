@@ -1,6 +1,6 @@
 """An app's own server that is told who comes, goes and publishes.
 
-pip install pushapp
+pip install path/to/pushapp
 PUSH_WEBHOOK_SECRET=… gunicorn receive_webhooks:app       # and at the push server, with the same
 PUSH_WEBHOOK_URL=https://this.example.com/hook            # secret
 """

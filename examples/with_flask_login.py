@@ -1,6 +1,6 @@
 """Who is logged in with Flask-Login listens to their rooms, and stops when they log out.
 
-pip install pushapp flask-login
+pip install path/to/pushapp flask-login
 SECRET_KEY=$(openssl rand -hex 32) gunicorn -c python:pushapp.gunicorn_conf with_flask_login:app
 """
 

@@ -1,6 +1,6 @@
 """Who is logged in by the app's own session listens to their rooms, and stops when they log out.
 
-pip install pushapp
+pip install path/to/pushapp
 SECRET_KEY=$(openssl rand -hex 32) gunicorn -c python:pushapp.gunicorn_conf with_session:app
 """
 

@@ -1,6 +1,6 @@
 """A shop whose pages show where an order is, as it goes on its way. Flask-Login and SQLAlchemy.
 
-pip install pushapp flask-login flask-sqlalchemy
+pip install path/to/pushapp flask-login flask-sqlalchemy
 export SECRET_KEY=$(openssl rand -hex 32)
 flask --app app init
 gunicorn -c python:pushapp.gunicorn_conf app:app

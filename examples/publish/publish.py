@@ -1,7 +1,7 @@
 """Publish from a cron job, a Celery task, or another service. What it imports is the standard
 library and a few small modules: neither Flask nor gevent.
 
-pip install pushapp
+pip install path/to/pushapp
 PUSH_URL=https://push.example.com/push PUSH_KEY=… python publish.py orders:7 '{"state":"shipped"}'
 """
 
