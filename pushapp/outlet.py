@@ -77,7 +77,9 @@ class Lot:
         self.unsent = 0
         self._lock = threading.Lock()
         self.backlogged: set[Bounded] = set()  # those with unsent bytes
-        self.patience = int(2 * heartbeat * 1000)  # ms until a silent peer counts as gone
+        # ms that a peer may leave unacknowledged what was sent to it: the next heartbeat, at the
+        # latest, after it has vanished; so it is found within two
+        self.patience = int(heartbeat * 1000)
 
     def grow(self, outlet: Bounded, size: int) -> None:
         """Count ``size`` more unsent bytes, and cut off who is over a bound.

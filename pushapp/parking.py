@@ -66,7 +66,7 @@ class ParkedSocket:
         self._drained: Any = None
         self._ending = False
         self._heir: Heir | None = None
-        _set_options(self._sock, lot.patience)
+        set_options(self._sock, lot.patience)
         self._watcher: Any = get_hub().loop.io(fd, _READ)
         self._watcher.start(self)
 
@@ -311,8 +311,8 @@ class ParkedSocket:
         return sock
 
 
-def _set_options(sock: Any, patience: int) -> None:
-    """Make small writes leave at once, and find a peer that is gone within ``patience`` ms."""
+def set_options(sock: Any, patience: int) -> None:
+    """Make small writes leave at once, and find a peer that has been gone for ``patience`` ms."""
     if sock.family not in (_socket.AF_INET, _socket.AF_INET6):
         return
     sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
@@ -321,7 +321,7 @@ def _set_options(sock: Any, patience: int) -> None:
         # an unread small write proves nothing: without this the kernel tries for 15 minutes
         sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_USER_TIMEOUT, patience)
     if hasattr(_socket, "TCP_KEEPIDLE"):
-        seconds = max(1, patience // 2000)
+        seconds = max(1, patience // 1000)
         sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_KEEPIDLE, seconds)
         sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_KEEPINTVL, max(1, seconds // 3))
         sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_KEEPCNT, 3)

@@ -26,6 +26,7 @@ from .errors import InvalidInput, NoCredentials, PushError, show
 from .handover import Connection, connection_of
 from .message import dump
 from .origins import check_origin
+from .parking import set_options
 from .problem import as_dict, close_code, problem, reason_of
 from .sketch import sketch
 from .throttle import find_room
@@ -81,7 +82,7 @@ def longpoll_view() -> Response:
         push.tally.answered("longpoll", reply.count, reply.lost)
         return _answered(push, reply, wanted)
     address = find_room(push, grant.user, connection)
-    berth = _berth()
+    berth = _berth(push)
     parks = berth is not None
     waiting = LongPoll(push.hub, push.lot, push.presence, wanted, connection, parks=parks)
     waiting.user, waiting.address = grant.user, address
@@ -125,7 +126,7 @@ def sse_view() -> Response:
     _check_log(push)
     if request.method == "HEAD":
         return Response(headers=SSE_HEADERS)
-    berth = _berth()
+    berth = _berth(push)
     http11 = request.environ.get("SERVER_PROTOCOL") != "HTTP/1.0"
     kind = ChunkedSse if berth is not None and http11 else Sse
     stream = kind(push.start().context, wanted, connection, grant, sketch())
@@ -159,7 +160,7 @@ def websocket_view(ws: Server | Lean) -> None:
         ws.sock.sendall(greeting(ws) + body)
         ws.connected = False  # what flask-sock would send now, has been sent
         return
-    berth = _berth()
+    berth = _berth(push)
     stream = kind_of(upgrade.agreed_with(ws))(
         push.start().context,
         wanted,
@@ -195,9 +196,15 @@ def _grant_or_why_not(push: Push, wanted: Asked) -> Grant | NoCredentials:
         return error.with_traceback(None)
 
 
-def _berth() -> Connection | None:
-    """Return the connection of this request where its client can be parked."""
-    return connection_of(request.environ) if current_push().settings.park else None
+def _berth(push: Push) -> Connection | None:
+    """Return the connection of this request where its client can be parked; where it cannot, the
+    kernel finds it all the same when it has silently gone."""
+    connection = connection_of(request.environ) if push.settings.park else None
+    if connection is None:
+        sock = request.environ.get("gunicorn.socket") or request.environ.get("werkzeug.socket")
+        if sock is not None:
+            set_options(sock, push.lot.patience)
+    return connection
 
 
 def _wanted(push: Push) -> Asked:

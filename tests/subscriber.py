@@ -76,6 +76,7 @@ class Client:
 
     transport: ClassVar[str]
     path: ClassVar[str]
+    host: ClassVar[str] = "127.0.0.1"  # the server's
 
     def __init__(
         self,
@@ -115,7 +116,7 @@ class Client:
             raise
 
     def _dial(self) -> Wire:
-        wire = Wire(self.port)
+        wire = Wire(self.port, self.host)
         self.local_ports.append(wire.local_port)
         return wire
 
