@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 
+from .audiences import Audiences
 from .background import let_others
 from .backlogs import Backlogs
 from .broker.interface import Broker, Page
@@ -57,8 +58,8 @@ class Hub:
         self._follower = broker.log.follow()
         self._position = self._follower.position  # handed out to everybody up to here
         self._target = self._position  # ... and being handed out up to here
-        self._listeners: dict[str, dict[Subscriber, None]] = {}
-        self.window = Window(self._follower, self.lock, self._listeners)
+        self._audiences = Audiences()
+        self.window = Window(self._follower, self.lock, self._audiences)
         self.glance = Glance(self.window)
         self.backlogs = Backlogs(broker.log, self.glance)
         self._subscribers: dict[Subscriber, None] = {}  # a set takes up to three times as much
@@ -92,7 +93,7 @@ class Hub:
     @property
     def channels(self) -> int:
         """How many channels somebody listens to in this worker."""
-        return len(self._listeners)
+        return len(self._audiences)
 
     def subscribers(self) -> list[Subscriber]:
         """Return who waits in this worker now."""
@@ -102,7 +103,7 @@ class Hub:
     def audiences(self) -> list[tuple[str, Collection[Subscriber]]]:
         """Return each channel with those who listen to it here; their number goes on changing."""
         with self.lock:
-            return list(self._listeners.items())
+            return self._audiences.all()
 
     def moved(self) -> dict[str, int]:
         """Return how many listen now to each of the clients' channels where somebody came or left
@@ -110,7 +111,7 @@ class Hub:
         with self.lock:
             moved, self._moved = self._moved, set()
         return {
-            channel: len(self._listeners.get(channel, ()))
+            channel: len(self._audiences.of(channel))
             for channel in moved
             if not is_internal(channel)
         }
@@ -147,8 +148,7 @@ class Hub:
                 self.seats.take(subscriber)
                 self._subscribers[subscriber] = None
             self._moved.update(channels)
-            for channel in channels:
-                self._listeners.setdefault(channel, {})[subscriber] = None
+            self._audiences.add(subscriber, channels)
         self._follower.watch(*channels)  # may wait for the broker, so not under the lock
         with self.lock:  # they may have left meanwhile
             self.window.unwatch(*channels)
@@ -167,13 +167,8 @@ class Hub:
             elif self._target != self._position:
                 self._left.add(subscriber)  # what is being handed out was planned before
             self._moved.update(channels)
-            for channel in channels:
-                listeners = self._listeners.get(channel)
-                if listeners is not None:
-                    listeners.pop(subscriber, None)
-                    if not listeners:
-                        del self._listeners[channel]
-                        self.window.unwatch(channel)
+            if empty := self._audiences.remove(subscriber, channels):
+                self.window.unwatch(*empty)
 
     def enter(self, subscriber: Subscriber, cursor: Cursor) -> bool:
         """Join and go live at once, for one that has read up to ``cursor`` of channels that are in
@@ -193,8 +188,7 @@ class Hub:
         self.seats.take(subscriber)
         self._subscribers[subscriber] = None
         self._moved.update(listens)
-        for channel in listens:
-            self._listeners.setdefault(channel, {})[subscriber] = None
+        self._audiences.add(subscriber, listens)
         return True
 
     def name(self, subscriber: Subscriber, user: str | None) -> None:
@@ -354,7 +348,7 @@ class Hub:
     def _losses(self, lost: Sequence[Loss]) -> list[tuple[Subscriber, list[Loss]]]:
         told: dict[Subscriber, list[Loss]] = {}
         for loss in lost:
-            for subscriber in self._listeners.get(loss.channel, ()):
+            for subscriber in self._audiences.of(loss.channel):
                 told.setdefault(subscriber, []).append(loss)
         return list(told.items())
 
@@ -362,14 +356,14 @@ class Hub:
         """Return who gets which bundle; those who listen to the same of these share one."""
         by_channel: dict[str, list[Message]] = {}
         for message in messages:
-            if message.channel in self._listeners:
+            if message.channel in self._audiences:
                 by_channel.setdefault(message.channel, []).append(message)
         if len(by_channel) == 1:
             ((channel, own),) = by_channel.items()
-            return [(Bundle(own), list(self._listeners[channel]))]
+            return [(Bundle(own), list(self._audiences.of(channel)))]
         touched: dict[Subscriber, tuple[str, ...]] = {}
         for channel in by_channel:
-            for subscriber in self._listeners[channel]:
+            for subscriber in self._audiences.of(channel):
                 touched[subscriber] = (*touched.get(subscriber, ()), channel)
         groups: dict[tuple[str, ...], list[Subscriber]] = {}
         for subscriber, channels in touched.items():

@@ -20,7 +20,7 @@ from .errors import InvalidInput, NotAuthenticated
 from .hub import Hub, Subscriber
 from .orders import Orders
 from .presence import Expected, Presence
-from .tokens import LEEWAY, Tokens, is_user
+from .tokens import DIGEST, LEEWAY, Tokens, is_user
 from .wheel import Slot
 
 KEPT = 366 * 86400.0  # seconds
@@ -100,7 +100,7 @@ class Revocations:
         whose: set[str | None] = set()
         for n, (user, when, *digest) in enumerate(values):
             if digest:
-                is_news = self._tokens.withdraw(bytes.fromhex(digest[0]), when)
+                is_news = self._tokens.withdraw(bytes.fromhex(digest[0])[:DIGEST], when)
             else:
                 is_news = self._tokens.revoke(user, when)
             if is_news:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-_MOST = 256  # values; of more kinds than that, each may be kept several times
+#: Values; of more kinds than that, each may be kept several times. An hour has fewer seconds.
+_MOST = 4096
 
 T = TypeVar("T", bound=Hashable)
 

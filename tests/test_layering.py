@@ -27,7 +27,7 @@ LAYERS = [
     {"cutting", "wheel", "window"},
     {"glance"},
     {"backlogs"},
-    {"subscriber", "seats"},
+    {"subscriber", "seats", "audiences"},
     {"hub", "metered"},
     {"outlet"},
     {"parking", "waiter", "handover", "heads", "lifting"},

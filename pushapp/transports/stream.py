@@ -26,6 +26,7 @@ from ..outlet import Lot, Outlet
 from ..presence import Presence
 from ..problem import as_dict, close_code
 from ..quota import Quota
+from ..shared import Shared
 from ..tokens import Token
 from . import members
 from .backlog import Backlog, drains, send_history
@@ -36,6 +37,7 @@ VERSION = 1  # of the wire contract
 SLOW = 4008  # close code
 _SENT_AWAY = ("kicked", "refused")  # reasons for which nobody waits for them to come back
 
+_times: Shared[float] = Shared()
 log = logging.getLogger(__name__)
 
 
@@ -78,7 +80,7 @@ class Stream(Subscriber):
         self._sketch = sketch  # of the request, to ask again whether it still may
         self._ask_at = math.inf
         # whoever came together, after a deploy, does not leave together
-        self._renew_at = time.monotonic() + context.life * random.uniform(0.75, 1.25)
+        self._renew_at = _after(context.life * random.uniform(0.75, 1.25), context.life / 256)
         self._member: str | None = None
         self._observer = False
         if grant is not None:
@@ -355,4 +357,11 @@ def recovery(lost: Sequence[Loss]) -> str:
 
 def _later(grant: Grant) -> float:
     """Return when to ask again (monotonic seconds)."""
-    return math.inf if grant.seconds is None else time.monotonic() + grant.seconds
+    return math.inf if grant.seconds is None else _after(grant.seconds)
+
+
+def _after(seconds: float, step: float = 1.0) -> float:
+    """Return when that is (monotonic seconds), or up to ``step`` later: what is due in the same
+    step is one number, kept once."""
+    when = time.monotonic() + seconds
+    return math.inf if when == math.inf else _times.one(math.ceil(when / step) * step)

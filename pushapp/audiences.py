@@ -1,0 +1,62 @@
+"""Who listens to which channel, in this worker.
+
+What belongs here: keeping that small. What does not: who gets what (``hub``).
+
+Very many clients have a channel of their own, as ``user:42`` is: a dictionary of one listener takes
+230 bytes, the listener itself none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from .subscriber import Subscriber
+
+
+class Audiences:
+    """The listeners of each channel that has any, in the order in which they came."""
+
+    __slots__ = ("_found",)
+
+    def __init__(self) -> None:
+        self._found: dict[str, Subscriber | dict[Subscriber, None]] = {}
+
+    def __len__(self) -> int:
+        """Return how many channels have any."""
+        return len(self._found)
+
+    def __contains__(self, channel: object) -> bool:
+        return channel in self._found
+
+    def of(self, channel: str) -> Collection[Subscriber]:
+        """Return who listens to ``channel``; who comes later may be in it, too."""
+        found = self._found.get(channel)
+        if found is None:
+            return ()
+        return found if isinstance(found, dict) else (found,)
+
+    def all(self) -> list[tuple[str, Collection[Subscriber]]]:
+        """Return each channel with those who listen to it."""
+        return [(channel, self.of(channel)) for channel in self._found]
+
+    def add(self, subscriber: Subscriber, channels: Iterable[str]) -> None:
+        """Let ``subscriber`` listen to ``channels``; idempotent."""
+        every = self._found
+        for channel in channels:
+            found = every.setdefault(channel, subscriber)
+            if isinstance(found, dict):
+                found[subscriber] = None
+            elif found is not subscriber:
+                every[channel] = {found: None, subscriber: None}
+
+    def remove(self, subscriber: Subscriber, channels: Iterable[str]) -> list[str]:
+        """Let it no longer; return those of ``channels`` that nobody listens to any more."""
+        empty = []
+        for channel in channels:
+            found = self._found.get(channel)
+            if isinstance(found, dict):
+                found.pop(subscriber, None)
+            if found is subscriber or found == {}:
+                del self._found[channel]
+                empty.append(channel)
+        return empty
