@@ -25,16 +25,24 @@ class Owner(Protocol):
         """More is unsent than may be; ``cut`` is expected."""
 
 
+class Customer(Protocol):
+    """Who may send without a detour."""
+
+    #: The raw socket while nothing is unsent, else None. The outlet's to set.
+    ready: Any
+
+
 class Outlet(Protocol):
     """Where bytes for one client go."""
 
-    #: The raw socket while nothing is unsent, for one ``send`` without a detour; else None.
-    ready: Any
     unsent: int  # bytes
 
     @property
     def closed(self) -> bool:
         """Whether nothing more can be written."""
+
+    def serve(self, customer: Customer) -> None:
+        """Let ``customer`` send at once by itself whenever nothing is unsent."""
 
     def keep(self, data: bytes, sent: int) -> None:
         """Keep what the kernel did not take of ``data`` in a ``send`` of ``ready``."""

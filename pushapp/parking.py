@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from gevent import get_hub
 
-from .outlet import Lot, Owner
+from .outlet import Customer, Lot, Owner
 from .wheel import Slot
 
 LINGER = 5.0  # seconds that a client may take to say goodbye
@@ -39,6 +39,7 @@ class ParkedSocket:
     in one that never yields inside these methods, so no lock is needed."""
 
     __slots__ = (
+        "_customer",
         "_drained",
         "_ending",
         "_heir",
@@ -48,7 +49,6 @@ class ParkedSocket:
         "_watcher",
         "_writer",
         "owner",
-        "ready",
         "slot",
         "unsent",
     )
@@ -56,7 +56,7 @@ class ParkedSocket:
     def __init__(self, fd: int, lot: Lot, owner: Owner) -> None:
         self._sock: Any = _socket.socket(fileno=fd)
         self._sock.setblocking(False)
-        self.ready: Any = self._sock
+        self._customer: Customer | None = None
         self._lot = lot
         self.owner: Owner | None = owner
         self.slot: Slot | None = None  # the wheel's
@@ -78,6 +78,15 @@ class ParkedSocket:
     def lot(self) -> Lot:
         """The lot that it stands in."""
         return self._lot
+
+    def serve(self, customer: Customer) -> None:
+        self._customer = customer
+        customer.ready = None if self._queue or self._ending else self._sock
+
+    def _is_ready(self, sock: Any) -> None:
+        """Let the customer know: ``sock``, or None where something is unsent, or over."""
+        if self._customer is not None:
+            self._customer.ready = sock
 
     # -- reading -------------------------------------------------------------------------------
 
@@ -156,7 +165,7 @@ class ParkedSocket:
     def _keep(self, data: bytes | memoryview) -> None:
         if self._queue is None:
             self._queue = deque()
-        self.ready = None
+        self._is_ready(None)
         self._queue.append(data)
         if self._writer is None:
             self._writer = get_hub().loop.io(self._sock.fileno(), _WRITE)
@@ -187,7 +196,7 @@ class ParkedSocket:
         if self._ending:
             self._last_written()
         else:
-            self.ready = self._sock
+            self._is_ready(self._sock)
 
     def _stop_writer(self) -> None:
         if self._writer is not None:
@@ -252,7 +261,7 @@ class ParkedSocket:
 
     def _end(self) -> None:
         self._ending = True
-        self.ready = None
+        self._is_ready(None)
         if self._queue:
             self._lot.wheel.set(self, LAST)
         else:
@@ -305,7 +314,8 @@ class ParkedSocket:
         self._watcher.stop()
         self._watcher.close()
         self._watcher = None
-        sock, self._sock, self.ready = self._sock, None, None
+        self._is_ready(None)
+        sock, self._sock, self._customer = self._sock, None, None
         if self._drained is not None:
             self._drained.set()
         return sock

@@ -6,11 +6,11 @@ What belongs here: what every transport has to answer to. What does not: how (``
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from .broker.roster import presence_of
 from .errors import PushError
-from .message import Bundle, Cursor, Loss
+from .message import Bundle, Cursor, Loss, Message
 from .wheel import Slot
 
 
@@ -20,7 +20,10 @@ class Subscriber:
     None of these methods may block or raise.
     """
 
-    __slots__ = ("address", "channels", "id", "live", "messages", "n", "presence", "slot", "user")
+    __slots__ = (
+        *("address", "channels", "id", "live", "messages", "n", "presence", "ready", "slot"),
+        "user",
+    )
     transport: ClassVar[str]
 
     def __init__(
@@ -31,6 +34,8 @@ class Subscriber:
         self.presence = presence  # it is told who comes and goes there
         self.live = False  # the hub hands out to it
         self.n = -1  # it has everything of its channels up to here, in the hub's epoch
+        #: Its raw socket, while messages may be sent there at once: nothing is unsent before them.
+        self.ready: Any = None
         self.messages = 0  # that it was handed, and nobody has counted yet
         self.slot: Slot | None = None  # the wheel's
         self.user: str | None = None  # by its token
@@ -41,8 +46,18 @@ class Subscriber:
         """All that the hub hands out to it: its channels, and what tells of their members."""
         return listened(self.channels, self.presence)
 
+    @staticmethod
+    def encode(pairs: Sequence[tuple[Message, bytes]]) -> bytes:
+        """Return messages as they are on its wire, where it is ever ``ready``: once for all who get
+        the same."""
+        raise NotImplementedError
+
     def deliver(self, bundle: Bundle) -> None:
         """Take what is new."""
+        raise NotImplementedError
+
+    def owe(self, data: bytes, sent: int) -> None:
+        """Send the rest of ``data``, of which ``ready`` took so many bytes; 0: it may be gone."""
         raise NotImplementedError
 
     def tell(self, cursor: Cursor, lost: Sequence[Loss]) -> None:

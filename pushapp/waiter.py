@@ -10,13 +10,11 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-from .outlet import Lot, Owner
+from .outlet import Customer, Lot, Owner
 
 
 class Waiter:
     """Bytes for a client whose own greenlet or thread takes them out with ``read``."""
-
-    ready = None  # there is no socket here
 
     def __init__(self, lot: Lot, owner: Owner) -> None:
         self._lot = lot
@@ -29,6 +27,9 @@ class Waiter:
     @property
     def closed(self) -> bool:
         return self._ended
+
+    def serve(self, customer: Customer) -> None:
+        """There is no socket here."""
 
     def keep(self, data: bytes, sent: int) -> None:
         self.write(data[sent:])

@@ -77,7 +77,8 @@ def test_bytes_are_the_same_whatever_the_kernel_takes(
     mine.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     theirs.setblocking(False)
     parked = ParkedSocket(mine.detach(), context.lot, subscriber)
-    subscriber.outlet = parked
+    subscriber.welcome(parked)
+    subscriber.live = True
     came = bytearray()
 
     def read() -> None:
@@ -89,8 +90,9 @@ def test_bytes_are_the_same_whatever_the_kernel_takes(
 
     short = 0
     for place, bundle in enumerate(bundles(), 1):
-        subscriber.deliver(bundle)
-        short += parked.ready is None
+        with context.hub.lock:
+            context.hub.hand(bundle, [subscriber])
+        short += subscriber.ready is None
         if place % reads_at == 0:
             read()
             gevent.sleep(0)  # the loop writes what there is room for
@@ -98,9 +100,9 @@ def test_bytes_are_the_same_whatever_the_kernel_takes(
         read()
         gevent.sleep(0)
     assert short, "the kernel took everything at once: nothing was tried here"
-    assert parked.ready is not None, "once all is out, the short way is open again"
+    assert subscriber.ready is not None, "once all is out, the short way is open again"
     subscriber.end(1000, "", "asked")
-    assert parked.ready is None
+    assert subscriber.ready is None
     read()
     goodbye = subscriber.farewell(1000, "")
     assert bytes(came) == through_a_queue(kind, context) + goodbye
@@ -112,11 +114,14 @@ def test_a_client_that_has_left_is_let_go(context: Context) -> None:
     """The kernel says so at a delivery."""
     subscriber = stream(WebSocket, context)
     mine, theirs = socket.socketpair()
-    subscriber.outlet = ParkedSocket(mine.detach(), context.lot, subscriber)
+    parked = ParkedSocket(mine.detach(), context.lot, subscriber)
+    subscriber.welcome(parked)
     context.hub.join(subscriber, (CHANNEL,))
+    subscriber.live = True
     theirs.close()
-    subscriber.deliver(bundles()[0])
-    assert subscriber.outlet.closed and len(context.hub) == 0
+    with context.hub.lock:
+        context.hub.hand(bundles()[0], [subscriber])
+    assert parked.closed and len(context.hub) == 0
 
 
 def test_a_first_word_gets_there_where_nothing_follows(context: Context) -> None:

@@ -21,7 +21,7 @@ from ..departures import Departures, why
 from ..errors import NotAuthenticated, PushError, Unavailable
 from ..hub import Hub, Subscriber
 from ..limits import Limits
-from ..message import Bundle, Cursor, Loss, Message, dump
+from ..message import Bundle, Cursor, Loss, dump
 from ..outlet import Lot, Outlet
 from ..presence import Presence
 from ..problem import as_dict, close_code
@@ -104,11 +104,6 @@ class Stream(Subscriber):
 
     # -- framing, which each transport has its own of ---------------------------------------------
 
-    @staticmethod
-    def encode(pairs: Sequence[tuple[Message, bytes]]) -> bytes:
-        """Return messages as they are on this wire: once for all who get the same."""
-        raise NotImplementedError
-
     def named(self, kind: str, fields: str, cursor: str | None = None) -> bytes:
         """Return what is no message: ``fields`` is JSON without its braces."""
         raise NotImplementedError
@@ -131,6 +126,7 @@ class Stream(Subscriber):
     def welcome(self, outlet: Outlet, greeting: bytes = b"") -> bytes:
         """Begin on ``outlet``; return what says so, after ``greeting``."""
         self.outlet = outlet
+        outlet.serve(self)
         self.context.hub.tally.opened[self.transport] += 1
         beat = self.context.heartbeat
         welcome = f'"connection":"{self.id}","heartbeat":{beat:g},"version":{VERSION}'
@@ -182,25 +178,23 @@ class Stream(Subscriber):
         data, outlet = bundle.encoded(self.encode), self.outlet
         if outlet is None:
             return
-        sock = outlet.ready
-        if sock is not None:  # as ``write``, in half the time: straight into the kernel
-            try:
-                sent = sock.send(data)
-            except OSError:
-                outlet.write(data)  # which finds out why
-            else:
-                if sent < len(data):
-                    outlet.keep(data, sent)
-        elif self._falls_behind(outlet, len(data)):
+        if outlet.unsent and self._falls_behind(outlet, len(data)):
             first = bundle.messages[0]
             self.live = False
             self._soon(partial(self._catch_up, Cursor(first.epoch, first.n - 1)))
             return
-        else:
-            outlet.write(data)
+        outlet.write(data)
         self.messages += len(bundle.messages)
         if self.presence:
             send_again(self, members.begin_anew(bundle.messages))
+
+    def owe(self, data: bytes, sent: int) -> None:
+        if self.outlet is None:
+            return
+        if sent:
+            self.outlet.keep(data, sent)
+        else:
+            self.outlet.write(data)  # which finds out why
 
     def _falls_behind(self, outlet: Outlet, size: int) -> bool:
         """Tell whether ``size`` bytes more would be too much, for one who wants the newest alone:
