@@ -49,7 +49,18 @@ class Again:
     """What is known of one request."""
 
     __slots__ = (
-        *("_address", "_at", "_counted", "_cursor", "_floor", "_hub", "_id", "_latest", "_match"),
+        *(
+            "_address",
+            "_at",
+            "_counted",
+            "_cursor",
+            "_empty",
+            "_floor",
+            "_hub",
+            "_id",
+            "_latest",
+            "_match",
+        ),
         *("_push", "_running", "_stamp", "_token", "_transport", "_until", "_user"),
         *("app", "asked", "waits"),
     )
@@ -71,6 +82,7 @@ class Again:
         self._cursor, self._stamp = request.args.get("cursor"), request.args.get("_")
         self._match = request.headers.get("If-None-Match", "")
         self._latest: float | None = None  # see Page
+        self._empty: Page | None = None  # which was at hand last
         self._at, self._floor = _NOWHERE, -1  # the point of the log at which it was so
 
     @property
@@ -119,8 +131,8 @@ class Again:
             return False
         if asked.history and asked.cursor is None:
             return False  # a first answer has more in it
-        if self._push.running is not self._running:
-            return False  # closed meanwhile: the app opens the log again
+        if self._running.closed:
+            return False  # the app opens the log again
         try:
             if self._token is not None:
                 self._push.tokens.check(self._token)
@@ -164,7 +176,10 @@ class Again:
         if known.epoch != now.epoch:
             return None
         if not news:
-            return Page(now, latest=latest)
+            page = self._empty
+            if page is None or page.cursor != now or page.latest != latest:
+                page = self._empty = Page(now, latest=latest)
+            return page
         messages = after(recents, at.n)
         size = 4 * sum(len(message.data) for message in messages)  # bytes at most
         if tail.trimmed > at.n or len(messages) > PAGE_MESSAGES or size > PAGE_BYTES:

@@ -132,7 +132,7 @@ class ParkedSocket:
 
     def resume(self) -> None:
         """Look again."""
-        if self._watcher is not None:
+        if self._watcher is not None and not self._watcher.active:
             self._watcher.start(self)
 
     # -- writing -------------------------------------------------------------------------------

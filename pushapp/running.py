@@ -39,6 +39,7 @@ class Running:
     def __init__(self, push: Push, app: Flask) -> None:
         settings = push.settings
         self.pid = os.getpid()
+        self.closed = False
         self._most = settings.max_connections
         self.broker = open_broker(
             settings.broker_url, settings.retention, prefix=settings.key_prefix
@@ -97,6 +98,7 @@ class Running:
 
     def close(self) -> None:
         """Let go of it all."""
+        self.closed = True
         self.presence.close()
         if self.webhooks is not None:
             self.webhooks.close()
