@@ -21,7 +21,7 @@ from pushapp.extension import Push
 
 from ..clients import Refused
 from ..jwts import ED, claims, jwk, token
-from ..server import PUBLISH_KEY, READ_KEY, SECRET, Server, until
+from ..server import API_KEY, PUBLISH_KEY, READ_KEY, SECRET, Server, until
 from ..wire import TIMEOUT, Reply, Wire, request
 from .conftest import Connect, Processes, settings_of
 from .test_tokens import bearer, ticket, until_refused
@@ -105,17 +105,21 @@ def test_who_comes_by_a_revoked_token_is_there_no_longer(
 
 
 @pytest.mark.parametrize("transport", ["sse", "websocket"])
-def test_who_has_just_left_by_a_revoked_token_is_not_waited_for(
-    own: Server, connect: Connect, transport: str, user: str
+@pytest.mark.parametrize("how", ["revoked", "ended"])
+def test_who_has_just_left_and_may_not_come_back_is_not_waited_for(
+    own: Server, connect: Connect, transport: str, how: str, user: str
 ) -> None:
-    """It could not come back: the grace time ends at once."""
+    """Because of their token, or of their connections: the grace time ends at once."""
     room, looked = f"room:{user}", f"/push/users/{user}"
     client = connect(transport, own, [room], headers=bearer(issued(user, room)))
     until(lambda: own.look(looked)["online"], "it is listed")
     client.close()
     wait_for_subscribers(own, room, 0)
     assert own.look(looked)["online"], "within the grace time"
-    revoke(own, {"user": user})
+    if how == "revoked":
+        assert revoke(own, {"user": user}).status == 200
+    else:
+        assert own.ask("DELETE", f"{looked}/connections", bearer(API_KEY)).status == 200
     until(lambda: not own.look(looked)["online"], "it is gone")
 
 
