@@ -54,13 +54,20 @@ export class Figures {
     this.newest = null;
   }
 
-  // Each worker as of now, those that have just gone included.
+  // Each worker as of now, those that have just gone included. One is forgotten when others have been
+  // heard without it for long: where nobody is heard, it is the line that is silent.
   list() {
-    const now = this.now;
+    const heirs = new Map(); // host and label -> the worker that has them now
     for (const [id, said] of this.workers) {
-      const last = said[said.length - 1];
-      if (now - last.time > (last.numbers.draining ? SILENT : FORGOTTEN)) this.workers.delete(id);
+      const { worker } = said[said.length - 1], seat = `${worker.host} ${worker.label}`, heir = heirs.get(seat);
+      if (worker.label !== null && !(heir && heir.since > worker.since)) heirs.set(seat, { id, since: worker.since });
     }
+    for (const [id, said] of this.workers) {
+      const { time, worker, numbers } = said[said.length - 1], heir = heirs.get(`${worker.host} ${worker.label}`);
+      const hasGone = numbers.draining || (heir && heir.id !== id);
+      if (this.newest - time > (hasGone ? SILENT : FORGOTTEN)) this.workers.delete(id);
+    }
+    const now = this.now;
     return [...this.workers.values()].map((said) => described(said, now)).sort(inOrder);
   }
 

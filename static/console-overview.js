@@ -19,7 +19,7 @@ export function paintOverview(figures, said, up) {
   $('#overview').classList.toggle('old', !up || figures.silence > QUIET);
   if (figures.newest === null) return;
   const points = figures.series(Math.round(Math.min(MOST, Math.max(FEWEST, figures.now - figures.oldest)))), last = points[points.length - 1];
-  const now = last.known ? last : figures.at(figures.now);
+  const now = last.known ? last : figures.at(figures.newest); // old figures, and said to be: no zeros
   paintTiles(points, now, said);
   paintCounts(figures.minute());
   paintWorkers(workers);

@@ -201,6 +201,9 @@ def test_a_server_that_has_gone_is_told_and_comes_back(
     expect(page.locator("#line")).to_have_text("Connection lost, trying again")
     expect(page.locator("#health")).to_contain_text("lost the server")
     expect(page.locator("#overview")).to_have_class(re.compile("old"))
+    heard = page.locator("#workers tbody td").last
+    expect(heard).to_have_text(re.compile(r"^([6-9]|\d\d+) s ago"))
+    number(page.locator("#tile-connections strong"), 1)
     server.start()
     expect(page.locator("#line")).to_have_text("Live", timeout=60_000)
     expect(page.locator("#health")).to_contain_text("All is well", timeout=60_000)

@@ -43,6 +43,8 @@ def page(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def said(
     time: float,
     worker: str = "a",
+    label: str | None = None,
+    since: float = 0,
     channels: dict[str, list[int]] | None = None,
     at: float | None = None,
     **numbers: Any,
@@ -54,7 +56,13 @@ def said(
     return {
         "time": time,
         "data": {
-            "worker": {"id": worker, "host": "h", "pid": 1, "label": worker, "since": 0},
+            "worker": {
+                "id": worker,
+                "host": "h",
+                "pid": 1,
+                "label": label or worker,
+                "since": since,
+            },
             "at": time if at is None else at,
             "seconds": 1,
             "numbers": {**gauges, **counters, **rest, **numbers},
@@ -84,7 +92,25 @@ def test_a_worker_that_begins_anew_does_not_count_backwards(page: Page) -> None:
     messages += [said(108, "new", published=0), said(109, "new", published=5)]
     assert add(page, messages, "figures.at(figures.now).in") == 5
     assert add(page, messages, "figures.list().map(worker => worker.id)") == ["a", "new"]
-    assert add(page, messages, "figures.list().map(worker => worker.id)", now=165) == ["new"]
+    messages += [said(165, "new", published=5)]
+    assert add(page, messages, "figures.list().map(worker => worker.id)") == ["new"]
+
+
+def test_a_worker_in_the_place_of_another_is_not_a_second_one(page: Page) -> None:
+    """One that died is not told to be silent for a minute where the next one has its place; two
+    servers of one machine count their places alike, and are two."""
+    ids = "figures.list().map(worker => worker.id)"
+    messages = [said(100, "a", "0"), said(106, "b", "0", since=105)]
+    assert add(page, messages, ids) == ["b"]
+    both = [said(100, "a", "0"), said(101, "b", "0", since=99), said(102, "a", "0")]
+    assert sorted(add(page, both, ids)) == ["a", "b"]
+
+
+def test_a_silent_line_forgets_nobody(page: Page) -> None:
+    """What was last known stays, and can be told from nothing."""
+    messages = [said(100, connections={"sse": 7}), said(101, connections={"sse": 7})]
+    ask = "[figures.list().map(worker => worker.silence), figures.at(figures.newest).connections]"
+    assert add(page, messages, ask, now=500) == [[399], {"sse": 7}]
 
 
 def test_gauges_are_those_of_now_and_of_who_still_speaks(page: Page) -> None:
