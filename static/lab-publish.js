@@ -21,7 +21,7 @@
       try {
         answer = JSON.parse(xhr.responseText);
       } catch (e) {
-        answer = {detail: xhr.statusText || 'no answer'}; // a proxy's own page, or none
+        answer = {detail: xhr.statusText}; // a proxy's own page, or none
       }
       done(xhr.status >= 200 && xhr.status < 300 ? null : {status: xhr.status, detail: answer.detail}, answer);
     };
@@ -29,6 +29,7 @@
   };
 
   Lab.trouble = error => error.status === 429 ? Lab.word('tooMuch')
+    : !error.status ? Lab.word('nobodyAnswers')
     : Lab.word('failed') + ' ' + (error.detail || error.status);
 
   function tell(text, bad) {

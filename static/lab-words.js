@@ -26,7 +26,8 @@
       inflated: 'It came compressed; this is what was in it.',
       // Publishing
       published: 'Published as {0}.', burstDone: '{0} published at once.', stopped: 'Stopped.',
-      failed: 'Not published.', tooMuch: 'Too much at once. Wait a moment.',
+      failed: 'It did not work.', tooMuch: 'Too much at once. Wait a moment.',
+      nobodyAnswers: 'The server does not answer. Is it running?',
       cannotNow: 'Not now: this page has no network.',
       // The network
       carriedBy: 'Carried by {0}', looksForAWay: 'Looking for a way',
@@ -75,7 +76,8 @@
       eventCame: '事件（连同分块）', frameHead: '帧头字节', framePayload: '帧里的内容',
       inflated: '到达时是压缩的，这里显示解压后的内容。',
       published: '已发布，编号 {0}。', burstDone: '一次发布了 {0} 条。', stopped: '已停止。',
-      failed: '未能发布。', tooMuch: '发得太快，请稍等。',
+      failed: '操作失败。', tooMuch: '发得太快，请稍等。',
+      nobodyAnswers: '服务器没有应答，它在运行吗？',
       cannotNow: '现在不行：本页正处于断网状态。',
       carriedBy: '当前方式：{0}', looksForAWay: '正在寻找通路',
       shut: '{0} 已被拦截', letThrough: '{0} 恢复通行',

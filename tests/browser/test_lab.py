@@ -220,6 +220,11 @@ def test_freezes_the_picture(page: Page) -> None:
     until(lambda: page.evaluate(paper) != before, "it goes on")
 
 
+def test_says_that_the_server_does_not_answer(page: Page) -> None:
+    """In words, where there is no status to tell; a real one would stand in the console, too."""
+    assert page.evaluate("Lab.trouble({status: 0})") == "The server does not answer. Is it running?"
+
+
 def test_without_the_demo_it_says_how_to_publish(server: Server, new_page: NewPage) -> None:
     """Where the demo is off, there is a curl line with the page's own host, and it works."""
     page = new_page(locale="en-GB")
