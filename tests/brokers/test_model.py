@@ -161,12 +161,16 @@ class LogMachine(RuleBasedStateMachine):
 
     def check(self, page: Page, of: Any, after: int, told: dict[str, int] | None = None) -> None:
         """What is kept comes; what does not is told; nobody is told of a loss without cause.
-        ``told``: up to where an earlier page has said so, of each channel."""
-        bound = page.cursor.n
-        assert [m.n for m in page.messages] == [n for n in self.after(of, after) if n <= bound]
+        ``told``: up to where an earlier page has said so, of each channel, to a follower, whom its
+        own process has told of what it appends: that comes, too, where it is not kept any more."""
+        bound, came = page.cursor.n, {m.n for m in page.messages}
+        due = {n for n in self.after(of, after) if n <= bound}
+        if told is not None:
+            due |= {n for channel in of for n in self.all[channel] if n > after and n in came}
+        assert [m.n for m in page.messages] == sorted(due)
         lost = {loss.channel for loss in page.lost}
         for channel in of:
-            kept = {n for n, _ in self.kept[channel]}
+            kept = {n for n, _ in self.kept[channel]} | came
             known = max(after, (told or {}).get(channel, 0))
             missing = [n for n in self.all[channel] if n > known and n not in kept]
             if any(n <= bound for n in missing):
