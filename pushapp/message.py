@@ -10,7 +10,6 @@ import json
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from .errors import InvalidInput
@@ -178,8 +177,7 @@ def bodies(messages: Sequence[Message], now: float) -> list[tuple[Message, bytes
     return [(m, m.tombstone() if m.is_expired(now) else m.body()) for m in messages]
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """A message on its way into the log; valid, because it was checked at the edge."""
 
     channel: str

@@ -74,7 +74,9 @@ class Posts:
         ``last``: the one before on its connection, which mostly has the same head."""
         if last is not None and data.startswith(last.head):
             known = self._known.get((host, last.cut.parts))
-            return None if known is None else last._replace(known=known)
+            if known is None or known is last.known:
+                return last if known else None
+            return last._replace(known=known)
         end = data.find(END)
         if end < 0:
             return None

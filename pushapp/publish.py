@@ -11,9 +11,8 @@ import json
 import re
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from .broker.interface import AppendKey, Published, Receipt
 from .errors import InvalidInput, TooLarge
@@ -37,22 +36,30 @@ _TEXT = "text that UTF-8 can spell"
 _KEY_PATTERN = re.compile(r"[\x20-\x7e]{1,128}")
 _OPTIONS = frozenset({"data", "event", "ttl", "retain", "delay", "at"})
 _TARGETS = ("channel", "channels", "user", "users", "messages")
+_MORE = _OPTIONS - {"data"}
+#: What may stand beside each target.
+_KNOWN = {target: _OPTIONS | {target, "idempotency_key"} for target in _TARGETS} | {
+    "messages": frozenset({"messages", "idempotency_key"})
+}
+_KNOWN_OF_ONE = _OPTIONS | {"channel", "user"}  # ... in a batch
 _CHANNEL = "a name of 1 to 128 of A-Z a-z 0-9 _ . : @ | + ~ = -"
 
 
-@dataclass(frozen=True, slots=True)
-class PublishRequest:
+class PublishRequest(NamedTuple):
     """A publish that was checked and found good."""
 
     drafts: list[Draft]
     single: bool  # the answer is one id, and not a list
     key: str | None  # the publisher's idempotency key
-    asked: list[list[object]]  # for each of them, as it came: a delay, not the moment that it makes
+    whens: list[tuple[object, object]]  # of each of them, as they came: its delay, and at
 
     @property
     def fingerprint(self) -> str:
         """The same for the same request, whenever it comes and whatever its key."""
-        return hashlib.sha256("".join(map(dump, self.asked)).encode()).hexdigest()
+        asked = [
+            dump([*draft[:-1], *when]) for draft, when in zip(self.drafts, self.whens, strict=True)
+        ]
+        return hashlib.sha256("".join(asked).encode()).hexdigest()
 
     def append_key(self, scope: str) -> AppendKey | None:
         """Return what makes it happen once; ``scope`` keeps publishers apart."""
@@ -104,19 +111,18 @@ def parse(
     key = _key(fields, header_key)
     single = target in ("channel", "user")
     parser = _Parser(settings.max_message, now)
+    _known(fields, "", _KNOWN[target])
     if target == "messages":
-        _known(fields, "", {"messages", "idempotency_key"})
         for i, item in enumerate(_list(fields["messages"], "messages", MAX_MESSAGES)):
             path = f"messages[{i}]"
             one = _object(item, path)
             path += "."
-            _known(one, path, {"channel", "user", *_OPTIONS})
+            _known(one, path, _KNOWN_OF_ONE)
             kind = _target(one, path, ("channel", "user"))
             parser.add([_channel(one[kind], kind, path + kind)], one, path)
     else:
-        _known(fields, "", {target, "idempotency_key", *_OPTIONS})
         parser.add(_channels(fields, target), fields, "")
-    return PublishRequest(parser.drafts, single, key, parser.asked)
+    return PublishRequest(parser.drafts, single, key, parser.whens)
 
 
 def answer(receipts: Sequence[Receipt], single: bool) -> dict[str, object]:
@@ -125,6 +131,13 @@ def answer(receipts: Sequence[Receipt], single: bool) -> dict[str, object]:
         return {"ids": [r.id if isinstance(r, Published) else _scheduled(r) for r in receipts]}
     (receipt,) = receipts
     return {"id": receipt.id} if isinstance(receipt, Published) else _scheduled(receipt)
+
+
+def answer_body(receipts: Sequence[Receipt], single: bool) -> bytes:
+    """Return the same as JSON. That of one message is spelt here: an id needs no escaping."""
+    if single and isinstance(receipts[0], Published):
+        return b'{"id":"%b"}' % receipts[0].id.encode()
+    return dump(answer(receipts, single)).encode()
 
 
 def _scheduled(receipt: Receipt) -> dict[str, object]:
@@ -138,10 +151,14 @@ class _Parser:
     def __init__(self, max_message: int, now: float) -> None:
         self.drafts: list[Draft] = []
         self._max_message, self._now = max_message, now
-        self.asked: list[list[object]] = []
+        self.whens: list[tuple[object, object]] = []
 
     def add(self, channels: Sequence[str], fields: Mapping[str, object], path: str) -> None:
         data = self._data(fields, path)
+        if fields.keys().isdisjoint(_MORE):
+            self.drafts += [Draft(channel, data) for channel in channels]
+            self.whens += [(None, None)] * len(channels)
+            return
         event = fields.get("event", "message")
         if not isinstance(event, str) or not EVENT_PATTERN.fullmatch(event):
             expected = "a name of 1 to 64 of A-Z a-z 0-9 _ . : -"
@@ -153,10 +170,10 @@ class _Parser:
         if ttl == 0:
             raise InvalidInput(f"{path}ttl", 0, "a number of seconds above 0")
         at = self._at(fields, path)
-        asked = [data, event, ttl, retain, fields.get("delay"), fields.get("at")]
+        when = fields.get("delay"), fields.get("at")
         for channel in channels:
             self.drafts.append(Draft(channel, data, event, ttl, retain, at))
-            self.asked.append([channel, *asked])
+            self.whens.append(when)
 
     def _data(self, fields: Mapping[str, object], path: str) -> str:
         field = f"{path}data"
@@ -252,7 +269,9 @@ def _list(value: object, field: str, at_most: int) -> list[object]:
     return value
 
 
-def _known(fields: Mapping[str, object], path: str, known: set[str]) -> None:
+def _known(fields: Mapping[str, object], path: str, known: frozenset[str]) -> None:
+    if fields.keys() <= known:
+        return
     for name in fields:
         if name not in known:
             expected = f"no other fields than {', '.join(sorted(known))}"

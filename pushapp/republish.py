@@ -22,9 +22,8 @@ from .credentials import publisher
 from .cutting import END, LINE, TRACE, TRACING, around
 from .errors import PushError
 from .handover import connection_of
-from .message import dump
 from .outlet import Lot
-from .publish import PublishRequest, answer, load_json
+from .publish import PublishRequest, answer_body, load_json
 from .settings import ApiKey
 from .throttle import address_of
 from .tokens import Token
@@ -125,7 +124,8 @@ class Republish:
             push.limits.publish(self._whose, by_key=by_key)
         except PushError:
             return None
-        push.limits.more(self._whose, len(wanted.drafts) - 1, by_key=by_key)
+        if len(wanted.drafts) > 1:
+            push.limits.more(self._whose, len(wanted.drafts) - 1, by_key=by_key)
         return wanted
 
     def append(self, wanted: PublishRequest) -> Append:
@@ -135,7 +135,7 @@ class Republish:
     def answer(self, wanted: PublishRequest, receipts: list[Receipt]) -> bytes:
         """Return the body of the answer to a publish that is in the log; count it."""
         self._push.tally.publishes["lane"] += 1
-        return dump(answer(receipts[: len(wanted.drafts)], wanted.single)).encode()
+        return answer_body(receipts[: len(wanted.drafts)], wanted.single)
 
 
 def may_come_again(push: Push, key: ApiKey | None) -> None:

@@ -26,8 +26,7 @@ PAGE_MESSAGES = 500  # docs/protocol.md: at most this many in one poll's answer
 PAGE_BYTES = 1 << 20  # ... or this many bytes of data, but at least one message
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """Messages of some channels, oldest first, read at one moment of the log.
 
     ``cursor`` is a point up to which *every* asked channel has been read: the log's head at that
@@ -54,15 +53,13 @@ class ChannelInfo:
     retained: Message | None  # its retained value
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
+class Published(NamedTuple):
     """The log has it, under this id."""
 
     id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Scheduled:
+class Scheduled(NamedTuple):
     """The log will publish it when it falls due."""
 
     id: str  # "s…"

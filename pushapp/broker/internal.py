@@ -7,6 +7,7 @@ What belongs here: what makes them differ, for any broker. What does not: what g
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 from ..message import is_internal
 from ..settings import Retention
@@ -16,6 +17,7 @@ _PRESENCE = presence_of("")
 #: In the order of names.
 _FOLDERS = (FIGURES.partition("/")[0] + "/", _PRESENCE, EVENTS.partition("/")[0] + "/")
 
+_KNOWN = 1000  # channels of which it is remembered
 _FEW = Retention(1000, 120.0)  # longer than a client needs to come back; else a snapshot heals
 _MANY = Retention(10_000, 86400.0)  # a day to mend what the events go to
 
@@ -23,6 +25,7 @@ _MANY = Retention(10_000, 86400.0)  # a day to mend what the events go to
 def with_internal(retention: Callable[[str], Retention]) -> Callable[[str], Retention]:
     """Return how much is kept of every channel; ``retention`` tells it of those of clients."""
 
+    @lru_cache(_KNOWN)
     def of(channel: str) -> Retention:
         if not is_internal(channel):
             return retention(channel)
