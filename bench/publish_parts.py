@@ -24,11 +24,12 @@ from records import table  # noqa: E402
 
 from pushapp import create_app  # noqa: E402
 from pushapp.broker.interface import Append, Log  # noqa: E402
+from pushapp.broker.sqlite.file import WAL  # noqa: E402
 from pushapp.broker.sqlite.schema import Place, adopt  # noqa: E402, I001
 from pushapp.publish import load_json  # noqa: E402
 from pushapp.republish import cut  # noqa: E402
 
-KEPT = 100  # messages of the channel: a publish removes the oldest
+KEPT = 100  # messages of the channel: it is trimmed to that whenever a sixteenth more has come
 TURNS, REPEATS = 160, 25  # the least of so many repeats of so many: others disturb, none helps
 BODY = json.dumps({"channel": "public:bench", "data": "x" * 126}).encode()
 HEAD = (
@@ -56,22 +57,25 @@ def bare(path: Path) -> Callable[[], None]:
     cursor.execute("PRAGMA journal_mode = WAL").fetchone()
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.execute("PRAGMA wal_autocheckpoint = 0").fetchone()
+    cursor.execute(f"PRAGMA journal_size_limit = {WAL}").fetchone()
     adopt(cursor, Place(str(path), "", 0, ()))
     cursor.execute("INSERT INTO channel VALUES (1, 'public:bench', 0, 0, 0, 0, 0)")
-    n, data, run = 0, json.dumps("x" * 126), cursor.execute
+    n, kept, data, run = 0, 0, json.dumps("x" * 126), cursor.execute
 
     def publish() -> None:
-        nonlocal n
-        n += 1
+        nonlocal n, kept
+        n, kept = n + 1, kept + 1
         run("BEGIN IMMEDIATE")
         run("SELECT epoch, head, trimmed, floor, due FROM meta").fetchone()
         run("SELECT id, base, last, last_time, kept FROM channel WHERE name = 'public:bench'")
         cursor.fetchone()
         run("INSERT INTO message VALUES (?, 1, ?, 'message', 0.5, NULL, ?)", (n, n - 1, data))
-        if n > KEPT:
-            run("SELECT n FROM message WHERE channel = 1 ORDER BY n LIMIT 1").fetchall()
+        if kept > KEPT + KEPT // 16:
+            oldest = "SELECT n FROM message WHERE channel = 1 ORDER BY n LIMIT ?"
+            run(oldest, (kept - KEPT,)).fetchall()
             run("DELETE FROM message WHERE channel = 1 AND n <= ?", (n - KEPT,))
-        run("UPDATE channel SET last = ?, last_time = 0.5, kept = ? WHERE id = 1", (n, KEPT))
+            kept = KEPT
+        run("UPDATE channel SET last = ?, last_time = 0.5, kept = ? WHERE id = 1", (n, kept))
         run("UPDATE meta SET head = ?, trimmed = ?, floor = 0, due = NULL", (n, n))
         run("COMMIT")
 

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from pushapp.broker.interface import Append
-from pushapp.broker.sqlite.file import LogFile, Tx
+from pushapp.broker.sqlite.file import LogFile
+from pushapp.broker.sqlite.tx import Tx
+from pushapp.broker.sqlite.wal import Wal
 from pushapp.broker.sqlite.writer import Writer
 from pushapp.errors import LogUnavailable
 from pushapp.message import Draft
@@ -139,7 +141,7 @@ def test_a_publisher_hears_nothing_of_a_bell_that_fails(path: Path) -> None:
         return "done"
 
     file = LogFile(str(path), full=False, clock=time.time, boot=None)
-    writer = Writer(file, ring)
+    writer = Writer(file, ring, Wal(str(path)))
     assert writer.run(work) == "done"
     assert writer.run_now([work], 0) == ["done"]
     file.close()

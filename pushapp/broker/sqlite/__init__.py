@@ -20,13 +20,15 @@ from ...settings import Retention
 from ..interface import Control, Leases, Log, Schedule
 from ..internal import with_internal
 from ..roster import Roster
-from .file import LogFile, Meta, Tx
+from .file import LogFile
 from .follow import SqliteFollower
 from .log import SqliteLog
 from .roster import SqliteRoster
+from .tx import Meta, Tx
 from .upkeep import Upkeep
 from .wake import Folder, bell
-from .writer import CHECK, Writer
+from .wal import Wal
+from .writer import Writer
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +51,7 @@ class SqliteBroker:
         self._file = LogFile(path, full=synchronous == "full", clock=clock, boot=boot)
         self._folder: Folder | None = None
         self._followers: list[SqliteFollower] = []
-        self.writer = Writer(self._file, self._ring)
+        self.writer = Writer(self._file, self._ring, Wal(self._file.path))
         retention = with_internal(retention)
         own = SqliteLog(self._file, self.writer, retention, self._follow)
         roster = SqliteRoster(self._file, self.writer, own)
@@ -85,8 +87,6 @@ class SqliteBroker:
             self._bells().ring()
         except OSError as error:  # a ring that gets lost only delays
             log.debug("nobody was told: %s", error)
-        if not self.writer.transactions % CHECK:  # each adds a MiB or two at most
-            self.upkeep.checkpoint()
 
     def check(self) -> None:
         disk = shutil.disk_usage(os.path.dirname(self._file.path))

@@ -1,8 +1,8 @@
 """The log's file: connections to it, snapshots of it, and single transactions on it.
 
 What belongs here: one attempt at reading or writing with all checks, and the waiting of readers
-where the file is locked. What does not: what is read and written, and how writers wait and share
-a transaction (``writer``).
+where the file is locked. What does not: what is read and written (``tx``), and how writers wait
+and share a transaction (``writer``).
 
 SQLite's own busy wait would stop every greenlet of the worker (0.77 s were seen), so connections
 have none: a locked file is ``Busy`` at once, and the wait is a sleep out here.
@@ -20,8 +20,9 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from ...errors import LogUnavailable
 from ...message import Cursor
@@ -29,57 +30,16 @@ from .native import call_blocking
 from .schema import Place, Transaction, adopt, begin_epoch, went_back
 from .stale import inode_of, locked, open_place, read_note, write_note
 from .trouble import Busy, translated
+from .tx import READ_META, Meta, Tx
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
+WAL = 4 << 20  # bytes of the write-ahead log that are kept; one that has grown larger is due
 PATIENCE = 5.0  # seconds that a locked file is waited for
 _FIRST_PAUSE = 0.0005  # seconds; most locks last for one transaction, 0.1 ms
 _LAST_PAUSE = 0.02  # seconds; a lock of a second costs 60 attempts of 5 µs
-_META = "SELECT epoch, head, trimmed, floor, due FROM meta"
-
-
-class Meta(NamedTuple):
-    """The log's own figures; see ``schema``."""
-
-    epoch: str
-    head: int
-    trimmed: int
-    floor: int
-    due: float | None
-
-
-#: The fields of a message as they stand in its row.
-Row = tuple[int, int | None, str, float, float | None, str]
-
-
-class Tx:
-    """A write transaction, and the log's figures as they will be at its end."""
-
-    def __init__(self, cursor: sqlite3.Cursor, meta: Meta, now: float) -> None:
-        self.execute = cursor.execute
-        self.now = now  # Unix seconds
-        self.news = False  # followers have something to see
-        self.fresh: list[tuple[str, Row]] = []  # by channel: all that it adds to the log
-        self._before = meta
-        self.epoch, self.head, self.trimmed, self.floor, self.due = meta
-
-    @property
-    def before(self) -> Cursor:
-        """The log's end when it began."""
-        return Cursor(self._before.epoch, self._before.head)
-
-    @property
-    def after(self) -> Cursor:
-        """The log's end as it leaves it."""
-        return Cursor(self.epoch, self.head)
-
-    def flush(self) -> None:
-        """Write the figures where they changed."""
-        figures = Meta(self.epoch, self.head, self.trimmed, self.floor, self.due)
-        if figures != self._before:
-            self.execute("UPDATE meta SET head=?, trimmed=?, floor=?, due=?", figures[1:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +97,7 @@ class LogFile:
         seen = self._seen  # taken before the snapshot, which cannot be older then
         try:
             link.cursor.execute("BEGIN")
-            meta = Meta(*link.cursor.execute(_META).fetchone())
+            meta = Meta._make(link.cursor.execute(READ_META).fetchone())
             if went_back(seen, meta.epoch, meta.head):
                 raise Busy  # the next connection begins a new epoch
             result = read(link.cursor, meta)
@@ -161,14 +121,17 @@ class LogFile:
             try:
                 if link is None or self._closed or link.inode != inode_of(self.path):
                     return None
-                rows = link.cursor.execute(_META).fetchall()  # to the end, which ends the snapshot
+                # to the end, which ends the snapshot
+                rows = link.cursor.execute(READ_META).fetchall()
             except (OSError, sqlite3.Error) as error:
                 log.debug("%s: no glance at it: %s", self.path, error)  # a reader will say so
                 return None
-        meta = Meta(*rows[0])
+        meta = Meta._make(rows[0])
         return None if went_back(self._seen, meta.epoch, meta.head) else meta
 
-    def transact(self, work: Callable[[Tx], object], done: Callable[[], None]) -> Tx:
+    def transact(
+        self, work: Callable[[Tx], object], done: Callable[[], object] = lambda: None
+    ) -> Tx:
         """Do ``work``; call ``done`` as soon as it is in the log, whatever becomes of the caller.
         Return the transaction, which has been.
 
@@ -178,26 +141,15 @@ class LogFile:
             Busy: nothing was written: the file is locked, or was replaced meanwhile.
             LogUnavailable: nothing was written: the file is not usable.
         """
-        old, self._writer = self._writer, None  # closed where another file is at the path
-        link = self._writer = self._current(old)
-        seen = self._seen
-
-        def attempt() -> Tx:
-            with Transaction(link.cursor):
-                meta = Meta(*link.cursor.execute(_META).fetchone())
-                if went_back(seen, meta.epoch, meta.head):
-                    meta = meta._replace(epoch=begin_epoch(link.cursor))
-                tx = Tx(link.cursor, meta, self.clock())
-                work(tx)
-                tx.flush()
-            if inode_of(self.path) != link.inode:
-                raise Busy  # it went into a file that is gone
-            done()
-            return tx
-
+        link = self._writer  # whether its file is still at the path is seen at the end
+        if link is None:
+            link = self._writer = self._current(None)
         try:
             # with synchronous=full a commit waits for the disk
-            tx = call_blocking(attempt) if self._full else attempt()
+            if self._full:
+                tx = call_blocking(partial(self._attempt, link, work, done))
+            else:
+                tx = self._attempt(link, work, done)
         except sqlite3.Error as error:
             failure = translated(self.path, error)
             if not isinstance(failure, Busy):
@@ -205,6 +157,22 @@ class LogFile:
                 link.connection.close()
             raise failure from error
         self._saw(tx.epoch, tx.head)
+        return tx
+
+    def _attempt(self, link: _Link, work: Callable[[Tx], object], done: Callable[[], object]) -> Tx:
+        seen = self._seen
+        with Transaction(link.cursor) as execute:
+            meta = Meta._make(execute(READ_META).fetchone())
+            if went_back(seen, meta.epoch, meta.head):
+                meta = meta._replace(epoch=begin_epoch(link.cursor))
+            tx = Tx(link.cursor, meta, self.clock())
+            work(tx)
+            tx.flush()
+        if inode_of(self.path) != link.inode:  # it went into a file that is gone
+            self._writer = None
+            link.connection.close()
+            raise Busy
+        done()
         return tx
 
     def _saw(self, epoch: str, head: int) -> None:
@@ -252,9 +220,10 @@ class LogFile:
             cursor.execute("PRAGMA cache_size = -300")
             cursor.execute("PRAGMA journal_mode = WAL").fetchone()
             cursor.execute(f"PRAGMA synchronous = {'FULL' if self._full else 'NORMAL'}")
-            # no publish pays for a checkpoint, and the WAL's size tells when one is due: ``upkeep``
+            # no publish pays for a checkpoint, and the WAL's size tells when one is due: ``wal``
             cursor.execute("PRAGMA wal_autocheckpoint = 0").fetchone()
-            cursor.execute("PRAGMA journal_size_limit = 0").fetchone()
+            # it is not cut shorter when it starts anew: to write over it costs 3 µs a publish less
+            cursor.execute(f"PRAGMA journal_size_limit = {WAL}").fetchone()
             head = adopt(cursor, Place(self.path, self._boot, inode, (self._seen, noted)))
             self._saw(*head)
             self._noted = Cursor("", 0)  # the -wal may be another one

@@ -18,8 +18,9 @@ from contextlib import closing
 from ...errors import LogUnavailable
 from ...message import Cursor, Loss
 from ..interface import PAGE_BYTES, PAGE_MESSAGES, Page, Tail
-from .file import LogFile, Meta, Tx
+from .file import LogFile
 from .rows import channel_row, first_after, loss_of, message, page_of
+from .tx import Meta, Tx
 from .wake import Bell
 
 LOOK = 1.0  # seconds between looks at a log that nobody rang for
@@ -72,9 +73,12 @@ class SqliteFollower:
             self._chores()  # before reading, or they would never come while there is always news
         except LogUnavailable as error:
             trouble = error
-        page = self._move()
-        if page.cursor != start or self.closed:
-            return page
+        if self._told or self._behind:
+            page = self._move()
+            if page.cursor != start:
+                return page
+        if self.closed:
+            return Page(start)
         if trouble is not None:
             raise trouble
         self._waits = True
@@ -85,8 +89,9 @@ class SqliteFollower:
         self._behind = self._behind or more
         if self.closed:
             self._bell.close()  # ``close`` leaves it to us: it was in use
-            return page
-        self._chores()
+            return Page(start)
+        if more:
+            self._chores()
         return self._move()
 
     def _chores(self) -> None:
@@ -113,7 +118,7 @@ class SqliteFollower:
         """Know what ``tx``, which is in the log, has added to it; each is told in its order."""
         if self.closed:
             return
-        size = sum(max(len(row[5]), _LEAST) for _, row in tx.fresh)
+        size = sum([max(len(row[5]), _LEAST) for _, row in tx.fresh])
         with self._lock:
             if len(self._told) < _TOLD and self._size + size <= PAGE_BYTES:
                 self._told.append(tx)

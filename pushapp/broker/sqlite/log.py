@@ -30,7 +30,7 @@ from ..interface import (
 )
 from ..internal import ranges_of_clients
 from ..names import random_name
-from .file import LogFile, Meta, Row, Tx
+from .file import LogFile
 from .rows import (
     AFTER,
     FIELDS,
@@ -44,12 +44,17 @@ from .rows import (
     page_of,
     trim,
 )
+from .tx import Meta, Row, Tx
 from .writer import Writer
 
 KEY_TTL = 300.0  # seconds that an idempotency key is remembered (docs/protocol.md)
+_OVER = 16  # a channel has so many-th more before it is trimmed: one at a time costs 7 µs each
 _ROW = 1024  # bytes that a message counts for beside its data: what it takes in time
 
-_INSERT = "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?)"
+_INSERT = (
+    "INSERT INTO message (n, prev, event, time, expires, data, channel)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
 _GROW = "UPDATE channel SET last = ?, last_time = ?, kept = ? WHERE id = ?"
 
 
@@ -82,7 +87,7 @@ class SqliteLog:
         return self._writer.run(self._appending(drafts, key), _size(drafts))
 
     def append_now(self, asked: Sequence[Append]) -> list[list[Receipt] | Exception] | None:
-        size = sum([_size(one.drafts) for one in asked])
+        size = sum([_size(drafts) for drafts, _ in asked])
         return self._writer.run_now([self._appending(*one) for one in asked], size)
 
     def _appending(
@@ -93,26 +98,32 @@ class SqliteLog:
                 known = _remembered(tx, key)
                 if known is not None:
                     return known
-            receipts: list[Receipt] = []
-            now = [draft for draft in drafts if draft.at is None or draft.at <= tx.now]
-            ids = iter(self.publish(tx, now))
-            for draft in drafts:
-                if draft.at is None or draft.at <= tx.now:
-                    receipts.append(Published(next(ids)))
-                else:
-                    receipts.append(_schedule(tx, draft, draft.at))
+            receipts: list[Receipt]
+            if all([draft.at is None for draft in drafts]):
+                receipts = [Published(id) for id in self.publish(tx, drafts)]
+            else:
+                receipts = self._some_later(tx, drafts)
             if key is not None:
                 _remember(tx, key, receipts)
             return receipts
 
         return work
 
+    def _some_later(self, tx: Tx, drafts: Sequence[Draft]) -> list[Receipt]:
+        now = [draft for draft in drafts if draft.at is None or draft.at <= tx.now]
+        ids = iter(self.publish(tx, now))
+        return [
+            Published(next(ids))
+            if draft.at is None or draft.at <= tx.now
+            else _schedule(tx, draft, draft.at)
+            for draft in drafts
+        ]
+
     def publish(self, tx: Tx, drafts: Sequence[Draft]) -> list[str]:
         """Give ``drafts`` their ids and put them into the log, within ``tx``."""
         channels: dict[str, _Growing] = {}
         ids, now = [], tx.now
-        for draft in drafts:
-            name = draft.channel
+        for name, data, event, ttl, retain, _ in drafts:
             channel = channels.get(name)
             if channel is None:
                 retention = self._retention(name)
@@ -120,15 +131,14 @@ class SqliteLog:
             n = tx.head = tx.head + 1
             prev, channel.last = channel.last, n
             channel.kept += 1
-            expires = None if draft.ttl is None else now + draft.ttl
-            row = n, prev, draft.event, now, expires, draft.data
-            tx.execute(_INSERT, (n, channel.id, *row[1:]))
+            row = n, prev, event, now, None if ttl is None else now + ttl, data
+            tx.execute(_INSERT, (*row, channel.id))
             tx.fresh.append((name, row))
             ids.append(f"{tx.epoch}.{n}")
-            if draft.retain:
+            if retain:
                 _retain(tx, channel.id, row)
         for channel in channels.values():
-            if channel.kept > channel.size:
+            if channel.kept > channel.size + channel.size // _OVER:
                 trim(tx, channel.id, channel.kept - channel.size)
                 channel.kept = channel.size
             tx.execute(_GROW, (channel.last, now, channel.kept, channel.id))

@@ -13,9 +13,10 @@ from itertools import groupby
 from ...message import Cursor
 from ..bring import STEP, Count, in_steps, together
 from ..roster import NOBODY, Connection, Entry, Member, Members
-from .file import LogFile, Meta, Tx
+from .file import LogFile
 from .log import SqliteLog
 from .tally import ENTRY, Held, Tally
+from .tx import Meta, Tx
 from .writer import Writer
 
 _SWEPT = 50  # connections of a lease that has ended that go in one step

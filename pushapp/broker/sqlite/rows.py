@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ...message import Cursor, Loss, Message
 from ..continuity import is_complete
-from .file import Meta, Row, Tx
+from .tx import Meta, Row, Tx
 
 FIELDS = "n, prev, event, time, expires, data"
 _CHANNEL = "SELECT id, base, last, last_time, kept FROM channel WHERE name = ?"

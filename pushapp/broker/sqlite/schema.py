@@ -7,12 +7,14 @@ use. What does not: how connections are kept (``file``), or what is done with th
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ...errors import LogUnavailable
 from ...message import Cursor
 from ..names import random_name
+
+Execute = Callable[..., sqlite3.Cursor]
 
 VERSION = 2  # PRAGMA user_version; a file of version 1 lacks the roster, and gets it
 JUMP = 1_000_000_000  # ids; more than a power cut can have taken with it
@@ -164,11 +166,15 @@ def new_epoch() -> str:
 class Transaction:
     """``BEGIN IMMEDIATE`` … ``COMMIT``; rolled back where an error leaves it."""
 
+    __slots__ = ("_cursor",)
+
     def __init__(self, cursor: sqlite3.Cursor) -> None:
         self._cursor = cursor
 
-    def __enter__(self) -> None:
-        self._cursor.execute("BEGIN IMMEDIATE")
+    def __enter__(self) -> Execute:
+        execute = self._cursor.execute
+        execute("BEGIN IMMEDIATE")
+        return execute
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:

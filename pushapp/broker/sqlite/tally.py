@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ...message import Draft
 from ..bring import face_of, key_of, name_of
 from ..roster import EVENTS, Entry, presence_of
-from .file import Tx
+from .tx import Tx
 
 ENTRY = "e.n, e.id, e.user, e.member, e.transport, e.since, e.channels, e.watches, e.observer"
 _HELD = f"SELECT {ENTRY}, e.worker FROM roster_entry e WHERE e.id = ? ORDER BY e.n"

@@ -1,25 +1,24 @@
 """What has to be done now and then, by whichever process has time: once a second, a little.
 
-What belongs here: when that is, removing what is too old, forgetting channels, checkpoints of the
-WAL. What does not: retention by count, which each append does itself.
+What belongs here: when that is, removing what is too old, forgetting channels. What does not:
+retention by count, which each append does itself; checkpoints (``wal``).
 """
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
 
 from ...background import spawn
 from ...errors import LogUnavailable
 from ...settings import Retention
-from .file import LogFile, Tx, attempts
+from .file import LogFile
 from .native import call_blocking
 from .roster import SqliteRoster
 from .rows import trim
+from .tx import Tx
 from .writer import Writer
 
 EVERY = 1.0  # seconds
@@ -27,9 +26,6 @@ FORGET = 86400.0  # seconds that a channel with nothing in it is remembered
 CONTROL_TTL = 60.0  # seconds that orders are kept
 _CHANNELS = 50  # looked at in one transaction
 _MESSAGES = 500  # of one channel removed in one transaction
-_WAL = 4 << 20  # bytes of the WAL after which it is moved into the file
-_WAL_LIMIT = 16 << 20  # ... after which publishers wait for that
-_PATIENCE = 1.0  # seconds to get hold of the file for that
 
 
 class Upkeep:
@@ -45,7 +41,6 @@ class Upkeep:
         self._file, self._writer, self._retention = file, writer, retention
         self.roster = roster
         self._next = 0.0
-        self._checkpointing = threading.Lock()
         self._noting = threading.Lock()
         self._trouble: OSError | None = None  # what came of it
 
@@ -65,7 +60,7 @@ class Upkeep:
             self._next = now  # there is more of it, and time for that
         if over and self._writer.run(self.roster.sweep):
             self._next, rest = now, 0.0  # people wait to see who has gone
-        self.checkpoint()
+        self._writer.wal.checkpoint()
         self._note()
         return rest
 
@@ -144,37 +139,6 @@ class Upkeep:
         if not kept or old == len(rows):
             return kept, tx.now
         return kept, rows[old][0] + ttl
-
-    def checkpoint(self) -> None:
-        """Move the WAL into the file when it has grown.
-
-        Other processes' publishers go on meanwhile. But those that never pause always add something
-        before the end is reached, and then the WAL does not start anew: where it has grown far,
-        they are made to wait.
-        """
-        try:
-            size = os.stat(f"{self._file.path}-wal").st_size
-        except OSError:
-            return
-        if size > _WAL and self._checkpointing.acquire(blocking=False):
-            try:
-                if size <= _WAL_LIMIT:
-                    call_blocking(lambda: self._checkpoint("PASSIVE"))
-                    return
-                for _ in attempts(time.monotonic() + _PATIENCE):
-                    if call_blocking(lambda: self._checkpoint("RESTART")):
-                        return
-            finally:
-                self._checkpointing.release()
-
-    def _checkpoint(self, mode: str) -> bool:
-        """Do it, as far as ``mode`` does without waiting; tell whether that was to the end."""
-        try:
-            with closing(sqlite3.connect(self._file.path, timeout=0)) as connection:
-                (busy, *_) = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
-        except sqlite3.Error:
-            return False  # somebody else is at it, or will say what is wrong with the file
-        return not busy
 
 
 def _has_value(tx: Tx, channel: int) -> bool:

@@ -8,6 +8,7 @@ has patched a follower is told without a datagram.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import secrets
 import socket
@@ -114,14 +115,26 @@ class GreenBell(Bell):
         self._socket.setblocking(False)
         self._rung = threading.Event()
         self._more = False
-        self._watcher = gevent.get_hub().loop.io(self._socket.fileno(), 1)  # libev's EV_READ
+        self._loop = gevent.get_hub().loop
+        self._watcher = self._loop.io(self._socket.fileno(), 1)  # libev's EV_READ
         self._watcher.start(self._hear)
+        self._alarm = self._loop.timer(0)
+        self._due = math.inf  # monotonic seconds; when the alarm rings
 
     def wait(self, timeout: float) -> bool:
-        rung = self._rung.wait(max(timeout, 0.001))
+        due = time.monotonic() + timeout
+        if due < self._due:  # else it rings early, once: no timer is started for each ring
+            self._alarm.close()
+            self._alarm, self._due = self._loop.timer(max(timeout, 0.001)), due
+            self._alarm.start(self._on_alarm)
+        self._rung.wait()
         self._rung.clear()
         more, self._more = self._more, False
-        return more or not rung
+        return more
+
+    def _on_alarm(self) -> None:
+        self._due = math.inf
+        self.ring()
 
     def _hear(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -136,8 +149,9 @@ class GreenBell(Bell):
         self._rung.set()
 
     def close(self) -> None:
-        self._watcher.stop()
-        self._watcher.close()
+        for watcher in (self._watcher, self._alarm):
+            watcher.stop()
+            watcher.close()
         self._folder.told.discard(self._name)
         super().close()
 

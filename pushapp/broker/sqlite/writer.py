@@ -12,18 +12,19 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
 from ...errors import LogUnavailable, PushError
-from .file import PATIENCE, LogFile, Tx, attempts
+from .file import PATIENCE, LogFile, attempts
 from .trouble import Busy, is_of_request
+from .tx import Tx
+from .wal import Wal
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-CHECK = 16  # transactions; with each such many-th ``ring`` may look after the file, and take time
+_CHECK = 16  # transactions between two looks at the write-ahead log: each adds 1 to 3 MiB at most
 # Bounds on how long a transaction holds the file; one job alone may have more.
 _TOGETHER = 200  # jobs in it
 _SIZE = 1 << 20  # bytes that they write: 10 ms
@@ -59,16 +60,11 @@ class _Job(Generic[T]):
             raise _Unfit from error  # what it has written goes, and the others come again
 
 
-def _run_all(batch: Sequence[_Job[Any]], tx: Tx) -> None:
-    for job in batch:
-        job.run(tx)
-
-
 class Writer:
     """Runs work in write transactions; ``ring`` is called with those that are news to followers."""
 
-    def __init__(self, file: LogFile, ring: Callable[[Tx], None]) -> None:
-        self._file, self._ring = file, ring
+    def __init__(self, file: LogFile, ring: Callable[[Tx], None], wal: Wal) -> None:
+        self._file, self._ring, self.wal = file, ring, wal
         self._lock = threading.Lock()
         self._waiting: list[_Job[Any]] = []
         self._led = False  # the first who came commits for all who wait
@@ -103,22 +99,33 @@ class Writer:
         takes waiting, or where it fails for all: nothing was written then. Never waits."""
         if self._file.waits or len(works) > _TOGETHER or size > _SIZE:
             return None
-        if (self.transactions + 1) % CHECK == 0:
-            return None  # one of those whose caller can wait for what ``ring`` may do then
+        if (self.transactions + 1) % _CHECK == 0 and self.wal.is_due:
+            return None  # it is for one whose caller can wait for that
         with self._lock:
             if self._led:
                 return None
             self._led = True
-        batch = [_Job(work, 0) for work in works]
+        outcomes: list[T | Exception] = []
+
+        def all_of_it(tx: Tx) -> None:
+            for work in works:
+                try:
+                    outcomes.append(work(tx))
+                except PushError as error:
+                    outcomes.append(error)
+
         try:
-            try:
-                tx = self._file.transact(partial(_run_all, batch), lambda: None)
-            except (Busy, _Unfit, LogUnavailable):  # who waits finds out more
-                return None
+            tx = self._file.transact(all_of_it)
             self._tell(tx)
+        except (Busy, LogUnavailable):  # who waits finds out more
+            return None
+        except Exception as error:
+            if not is_of_request(error):
+                raise
+            return None
         finally:
             self._hand_over()
-        return [cast(T, job.result) if job.error is None else job.error for job in batch]
+        return outcomes
 
     def _leave(self, job: _Job[Any]) -> None:
         """Take out a job that nobody waits for."""
@@ -159,6 +166,10 @@ class Writer:
     def _commit(self, batch: list[_Job[Any]]) -> None:
         """Do all that waits, which goes into ``batch``."""
 
+        def all_of_it(tx: Tx) -> None:
+            for job in batch:
+                job.run(tx)
+
         def done() -> None:
             for job in batch:
                 job.done = True
@@ -167,10 +178,12 @@ class Writer:
             with self._lock:
                 self._fill(batch)
             try:
-                tx = self._file.transact(partial(_run_all, batch), done)
+                tx = self._file.transact(all_of_it, done)
             except (Busy, _Unfit):
                 continue
             self._tell(tx)
+            if not self.transactions % _CHECK:
+                self.wal.checkpoint()
             return
         raise self._file.locked()
 
