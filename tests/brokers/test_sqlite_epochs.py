@@ -104,6 +104,20 @@ def test_a_file_that_is_replaced_while_open_is_a_new_epoch(path: Path) -> None:
         follower.close()
 
 
+def test_who_leaves_a_file_that_was_replaced_notes_nothing_of_the_new_one(path: Path) -> None:
+    """As its owner the new one would get the old one's tail, which is still beside it."""
+    with opened(path) as stays:
+        with opened(path) as leaves:
+            first = publish(leaves, A)
+            assert ids(stays.log.history(A, 10)[0]) == first
+            backup = copy(path)
+            publish(leaves, A, A)
+            backup.replace(path)
+        with opened(path) as late:
+            (message,) = late.log.history(A, 10)[0]
+            assert message.n == cursor(first[0]).n
+
+
 _LEAVES_A_WAL = """
 given = publish(broker, A)
 with closing(sqlite3.connect(broker._file.path)) as connection:

@@ -28,7 +28,7 @@ from ...errors import LogUnavailable
 from ...message import Cursor
 from .native import call_blocking
 from .schema import Place, Transaction, adopt, begin_epoch, went_back
-from .stale import inode_of, locked, open_place, read_note, write_note
+from .stale import Note, inode_of, locked, open_place, read_note, write_note
 from .trouble import Busy, translated
 from .tx import READ_META, Meta, Tx
 
@@ -71,6 +71,7 @@ class LogFile:
         self._writer: _Link | None = None  # of whoever writes, one at a time
         self._closed = False
         self._noted = Cursor("", 0)
+        self._inodes = 0, 0  # of the file and its -wal, as they were opened last
 
     @property
     def waits(self) -> bool:
@@ -227,6 +228,7 @@ class LogFile:
             head = adopt(cursor, Place(self.path, self._boot, inode, (self._seen, noted)))
             self._saw(*head)
             self._noted = Cursor("", 0)  # the -wal may be another one
+            self._inodes = inode, inode_of(f"{self.path}-wal")
             self.note()
         except BaseException:
             connection.close()
@@ -241,7 +243,9 @@ class LogFile:
         known = read_note(self.wake_folder)
         if (known.boot, known.epoch) == (self._boot, epoch):
             head = max(head, known.head)
-        write_note(self.path, self.wake_folder, self._boot, epoch, head)
+        # What stands at the path now may be another file that nobody has opened yet: noted as the
+        # owner of the old one's -wal it would get that applied.
+        write_note(self.wake_folder, Note(*self._inodes, self._boot, epoch, head))
         self._noted = seen
 
     def note_alone(self) -> None:

@@ -63,9 +63,8 @@ def read_note(folder: str) -> Note:
         return Note()
 
 
-def write_note(path: str, folder: str, boot: str, epoch: str, head: int) -> None:
-    """Note what is at ``path`` now, in one step."""
-    note = Note(inode_of(path), inode_of(f"{path}-wal"), boot, epoch or "-", head)
+def write_note(folder: str, note: Note) -> None:
+    """Note it, in one step."""
     # Brokers of one process may note at the same time.
     fresh = Path(folder, f"{_NOTE}.{os.getpid()}.{threading.get_ident()}")
     fresh.write_text(" ".join(map(str, note)))
