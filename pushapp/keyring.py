@@ -46,7 +46,9 @@ _SIGNATURE_ALONE: Any = dict.fromkeys(
 log = logging.getLogger(__name__)
 
 
-class _Key(NamedTuple):
+class Key(NamedTuple):
+    """A key that a token may be signed with."""
+
     algorithm: str
     id: str | None  # None: it is tried for any id
     key: Any
@@ -60,7 +62,7 @@ class Keyring:
         """Raises SettingsError: a key cannot be read, or is of no kind that counts here."""
         secrets = [one.encode() for one in (settings.secret, *settings.old_secrets)]
         # A host app's SECRET_KEY may be a short one: what can be guessed signs no token.
-        self._own = [_Key("HS256", None, one) for one in secrets if len(one) >= SECRET_LENGTH]
+        self._own = [Key("HS256", None, one) for one in secrets if len(one) >= SECRET_LENGTH]
         for one in self._own:
             try:
                 jwt.get_algorithm_by_name("HS256").prepare_key(one.key)
@@ -110,8 +112,8 @@ class Keyring:
         if self._set is not None and mark:
             self._set.known.add(mark)
 
-    def verify(self, text: str) -> tuple[dict[str, Any], bytes]:
-        """Return the claims of a token that was signed with one of the keys, and that key's mark.
+    def verify(self, text: str) -> tuple[dict[str, Any], Key]:
+        """Return the claims of a token that was signed with one of the keys, and that key.
 
         Raises:
             NotAuthenticated: it was not.
@@ -125,7 +127,10 @@ class Keyring:
             raise NotAuthenticated("the token is not a JWT") from None
         if "crit" in header:  # RFC 7515 section 4.1.11: no extension is understood here
             raise NotAuthenticated("the token is not a JWT that is understood here")
-        came = base64.urlsafe_b64decode(signature.rstrip("=") + "==")
+        came = base64.urlsafe_b64decode(signature + "==")
+        if base64.urlsafe_b64encode(came).rstrip(b"=").decode() != signature:
+            # RFC 7515 section 2; a token that was revoked must not count in another spelling
+            raise NotAuthenticated("the token is not a JWT")
         for key in self._candidates(header.get("alg"), header.get("kid")):
             algorithm = jwt.get_algorithm_by_name(key.algorithm)
             if not algorithm.verify(signed.encode(), key.key, came):
@@ -134,10 +139,10 @@ class Keyring:
                 claims = jwt.decode(text, key.key, [key.algorithm], options=_SIGNATURE_ALONE)
             except jwt.InvalidTokenError:
                 raise NotAuthenticated("the token is not a JWT that is understood here") from None
-            return claims, key.mark
+            return claims, key
         raise NotAuthenticated("the token is not signed with a key of this server")
 
-    def _candidates(self, algorithm: object, key_id: object) -> list[_Key]:
+    def _candidates(self, algorithm: object, key_id: object) -> list[Key]:
         found = [key for key in (*self._own, *self._public) if key.algorithm == algorithm]
         if self._set is not None and algorithm in ("RS256", "ES256", "EdDSA"):
             found += self._set.find(algorithm, key_id)
@@ -154,7 +159,7 @@ class _KeySet:
     def __init__(self, source: str) -> None:
         self._source, self._age = source, JWKS_AGE if _is_url(source) else JWKS_PAUSE
         self._lock = threading.Lock()
-        self._keys: list[_Key] = []
+        self._keys: list[Key] = []
         self.known: set[bytes] = set()  # marks of keys that have counted ...
         self.gone: set[bytes] = set()  # ... and of those that do no longer
         self.taken_out = 0  # how often some have gone
@@ -170,7 +175,7 @@ class _KeySet:
             if not self._keys:
                 raise SettingsError(name, source, f"a JWK Set with {_KINDS}")
 
-    def find(self, algorithm: object, key_id: object) -> list[_Key]:
+    def find(self, algorithm: object, key_id: object) -> list[Key]:
         """Return the keys that may have signed; without an id, all of the algorithm."""
         found = self._matching(algorithm, key_id)
         if not found:
@@ -202,7 +207,7 @@ class _KeySet:
             finally:
                 self._lock.release()
 
-    def _matching(self, algorithm: object, key_id: object) -> list[_Key]:
+    def _matching(self, algorithm: object, key_id: object) -> list[Key]:
         own = [key for key in self._keys if key.algorithm == algorithm]
         return own if key_id is None else [key for key in own if key.id in (None, key_id)]
 
@@ -246,7 +251,7 @@ def _read(source: str) -> str:
     return body.decode()
 
 
-def _keys_of(document: Any) -> list[_Key]:
+def _keys_of(document: Any) -> list[Key]:
     """Return the keys of a JWK Set that count here; there may be others in it."""
     members = document.get("keys") if isinstance(document, dict) else None
     found = []
@@ -259,7 +264,7 @@ def _keys_of(document: Any) -> list[_Key]:
             continue
         algorithm = _algorithm(key)
         if algorithm is not None and member.get("alg", algorithm) == algorithm:
-            found.append(_Key(algorithm, member.get("kid"), key, _mark(key)))
+            found.append(Key(algorithm, member.get("kid"), key, _mark(key)))
     return found
 
 
@@ -270,7 +275,7 @@ def _mark(key: Any) -> bytes:
     return hashlib.sha256(der).digest()[:_MARK]
 
 
-def _public_key(setting: str) -> _Key:
+def _public_key(setting: str) -> Key:
     name = "PUSH_PUBLIC_KEY"
     if not jwt.algorithms.has_crypto:
         raise SettingsError(name, "…", _NOT_INSTALLED)
@@ -289,7 +294,7 @@ def _public_key(setting: str) -> _Key:
     algorithm = _algorithm(key)
     if algorithm is None:
         raise SettingsError(name, type(key).__name__, _KINDS)
-    return _Key(algorithm, None, key)
+    return Key(algorithm, None, key)
 
 
 def _algorithm(key: object) -> str | None:

@@ -58,7 +58,7 @@ class Token:
     publish: tuple[str, ...] = ()  # patterns to write
     member: Any = None  # what others may know of this user; any JSON
     issued: float = 0.0  # Unix seconds; 0: it does not say
-    digest: bytes = field(default=b"", repr=False)  # of its text
+    digest: bytes = field(default=b"", repr=False)  # by which it alone is revoked
     key: bytes = field(default=b"", repr=False)  # the mark of the key that signed it
 
     def may_read(self, channel: str) -> bool:
@@ -119,11 +119,15 @@ class Tokens:
         """
         if not text.isascii() or len(text) > LONGEST:
             raise NotAuthenticated("the token is not a JWT")
-        digest = sha256(text.encode()).digest()[:DIGEST]  # of its exact bytes
+        digest = _digest(text)  # of its exact bytes
         self.keys.refresh()  # first: the key of this one may have been taken out
         token = self._known.pop(digest, None)
         if token is None or not self.keys.believes(token.key):
-            token = self._read(*self.keys.verify(text), digest)
+            claims, key = self.keys.verify(text)
+            # Whoever has a signature may make others of the same that count (ECDSA: r, n - s); but
+            # for HMAC's, so that its token has one digest for both.
+            own = digest if key.algorithm == "HS256" else _digest(text.rpartition(".")[0])
+            token = self._read(claims, own, key.mark)
         self.left(token)
         self._known[digest] = token
         if len(self._known) > _KNOWN:
@@ -225,7 +229,7 @@ class Tokens:
             raise InvalidInput("token", f"{len(text)} characters", f"at most {LONGEST}")
         return text
 
-    def _read(self, claims: Mapping[str, Any], key: bytes, digest: bytes) -> Token:
+    def _read(self, claims: Mapping[str, Any], digest: bytes, key: bytes) -> Token:
         user, expires = claims.get("sub"), claims.get("exp")
         if not is_user(user):
             raise _wrong("sub", "what may stand in a channel name after user:")
@@ -262,6 +266,10 @@ class Tokens:
             digest=digest,
             key=key,
         )
+
+
+def _digest(text: str) -> bytes:
+    return sha256(text.encode()).digest()[:DIGEST]
 
 
 def _is_time(value: object) -> TypeGuard[float]:

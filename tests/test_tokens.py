@@ -6,6 +6,7 @@ transport (``transports/test_tokens``).
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from pathlib import Path
@@ -204,6 +205,34 @@ def test_what_was_issued_before_a_revocation_counts_no_longer() -> None:
     assert tokens.revoke(None, 1000.7)
     for text in (bob, later):
         assert "revoked" in refused(text, tokens)
+
+
+def test_a_token_that_was_revoked_counts_in_no_other_spelling(tmp_path: Path) -> None:
+    """Padding, unused bits, what a lenient decoder skips; and another signature by the same key of
+    the same text, which anybody can make out of one of ES256."""
+    path = tmp_path / "keys.json"
+    path.write_text(json.dumps({"keys": [jwk(key) for key in PRIVATE.values()]}))
+    tokens = known(jwks=str(path))
+    for algorithm, key in {"HS256": SECRET, **PRIVATE}.items():
+        text = jwt.encode(claims(), key, algorithm)
+        revoked = tokens.verify(text)
+        assert tokens.withdraw(revoked.digest, revoked.expires)
+        signed, _, signature = text.rpartition(".")
+        spellings = [signature + end for end in ("=", "==", "\n", " ")]
+        spellings += [signature[:-1] + chr(ord(signature[-1]) ^ bit) for bit in (1, 2, 3)]
+        spellings += [signature[:9] + junk + signature[9:] for junk in "!=\n"]
+        if algorithm == "ES256":
+            r, s = (n.to_bytes(32, "big") for n in _mirrored(signature))
+            spellings.append(base64.urlsafe_b64encode(r + s).decode().rstrip("="))
+        for other in (signature, *spellings):
+            refused(f"{signed}.{other}", tokens)
+
+
+def _mirrored(signature: str) -> tuple[int, int]:
+    """Return the other one of the two ES256 signatures that are as good."""
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of P-256
+    came = base64.urlsafe_b64decode(signature + "==")
+    return int.from_bytes(came[:32], "big"), order - int.from_bytes(came[32:], "big")
 
 
 def test_of_withdrawn_tokens_those_are_kept_that_have_not_ended(

@@ -215,6 +215,18 @@ def test_an_op_that_does_not_fit_is_refused_in_its_reply(
     assert client.ask("ping")["ok"] is True
 
 
+def test_a_connection_has_a_hundred_channels_in_all(open_ws: Open, user: str) -> None:
+    """However many ops name them; those that are there already count once, and what was too much
+    is not half done."""
+    client = open_ws()
+    names = [f"public:{user}-{n}" for n in range(101)]
+    assert client.ask("subscribe", channels=names[:60])["ok"] is True
+    reply = client.ask("subscribe", channels=names[60:])
+    assert reply["ok"] is False and reply["error"]["field"] == "channels"
+    assert client.ask("unsubscribe", channels=names[60:61])["error"]["status"] == 404
+    assert client.ask("subscribe", channels=names[50:100])["ok"] is True
+
+
 @pytest.mark.parametrize(
     "text",
     ["not json", "", "[1]", '"op"', "null", "1e999", "[" * 50_000, '{"op":"ping"', "NaN"]
