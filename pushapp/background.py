@@ -12,7 +12,8 @@ from gevent.monkey import is_module_patched
 
 CALM = 500  # clients that may come back within a second
 _LONGEST = 15.0  # seconds
-_NOW = 2  # libev's EV_MAXPRI: an idle watcher of less waits for as long as there is any input
+_LAST = -2  # libev's EV_MINPRI: after all that has come in the same turn of the loop
+_TURNS = 2  # of the loop: what came in the first one may have begun something, which is done next
 
 
 def spawn(function: Callable[..., object], *args: object) -> None:
@@ -33,10 +34,14 @@ def let_others() -> None:
     ``time.sleep(0)`` lets gevent go on with the same callbacks: it looks at sockets again after 50
     of them, so that one long loop that sleeps after each 5 ms keeps a request waiting for 250.
     """
-    if is_module_patched("threading"):
-        gevent.idle(_NOW)
-    else:
+    if not is_module_patched("threading"):
         time.sleep(0)
+        return
+    hub = gevent.get_hub()
+    for _ in range(_TURNS):
+        with hub.loop.timer(0) as timer:
+            timer.priority = _LAST
+            hub.wait(timer)
 
 
 def spread(count: int) -> float:
