@@ -51,7 +51,7 @@ from .settings import Settings
 
 DRAIN_MARGIN = 3.0  # seconds before gunicorn's graceful_timeout by which a drain is over
 WATCH = 0.1  # seconds between looks at whether a worker that is to end does
-_LOOK = 1.0  # ... at whether it is to end: a signal tells at once, its last request does not
+_LOOK = 1.0  # ... at whether it is to end, which signals and requests tell at once
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
@@ -265,8 +265,10 @@ class Yard:
         """Begin the drain when the worker is to end: its exit hook comes too late for that,
         because idle connections keep gunicorn waiting until it kills the worker."""
         while self._worker.alive:
-            if self._told.wait(_LOOK):
+            if self._told.is_set():
                 gevent.sleep(WATCH)  # gunicorn ends it in a greenlet of its own
+            else:
+                self._told.wait(_LOOK)
         self.draining = True
         try:
             self._drain()
@@ -313,6 +315,8 @@ class Yard:
             connection.busy = True
 
     def request_ends(self) -> None:
+        if not self._worker.alive:  # gunicorn counts, and that was enough
+            self._told.set()
         connection = self._connections.get(getcurrent())
         if connection is not None:
             connection.busy = False
