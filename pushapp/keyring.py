@@ -258,6 +258,9 @@ def _keys_of(document: Any) -> list[Key]:
     for member in members if isinstance(members, list) else []:
         if not isinstance(member, dict) or member.get("use", "sig") != "sig":
             continue
+        ops = member.get("key_ops")
+        if isinstance(ops, list) and "verify" not in ops:
+            continue
         try:
             key = jwt.PyJWK({n: v for n, v in member.items() if n in _PUBLIC}).key
         except (jwt.PyJWTError, LookupError, TypeError, ValueError):

@@ -27,6 +27,7 @@ LONGEST = 8000  # characters; gunicorn takes header fields of 8,190 bytes
 _FEW = 1000  # withdrawn tokens that are kept, ended or not
 DIGEST = 15  # bytes: nobody finds a second text for one that was verified. 16 take 16 more
 _KNOWN = 10_000  # tokens remembered; whichever was used longest ago is verified again
+_MILLISECONDS = 1e11  # Unix seconds of the year 5138: such a number is in another unit
 
 _PATTERN = re.compile(r"[A-Za-z0-9_.:@|+~=-]{1,128}|[A-Za-z0-9_.:@|+~=-]{0,127}\*")
 
@@ -273,7 +274,7 @@ def _digest(text: str) -> bytes:
 
 
 def _is_time(value: object) -> TypeGuard[float]:
-    return type(value) in (int, float) and 0 <= value < 1e15  # type: ignore[operator]
+    return type(value) in (int, float) and 0 <= value < _MILLISECONDS  # type: ignore[operator]
 
 
 def _wrong(claim: str, expected: str) -> NotAuthenticated:

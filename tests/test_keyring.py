@@ -59,7 +59,7 @@ def test_a_set_of_keys_in_a_file(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     keys = [
         jwk(PRIVATE["RS256"], kid="r"),
-        jwk(PRIVATE["ES256"], kid="e", use="sig", alg="ES256"),
+        jwk(PRIVATE["ES256"], kid="e", use="sig", key_ops=["verify"], alg="ES256"),
         jwk(PRIVATE["EdDSA"]),
         {"kty": "oct", "k": "c2VjcmV0LXRoYXQtaXMtbG9uZy1lbm91Z2gtZm9yLWFsbA", "kid": "o"},
         {"kty": "new", "kid": "n"},
@@ -87,6 +87,7 @@ def test_a_set_of_keys_in_a_file(tmp_path: Path) -> None:
     "key",
     [
         jwk(PRIVATE["RS256"], use="enc"),
+        jwk(PRIVATE["RS256"], key_ops=["encrypt"]),
         jwk(PRIVATE["RS256"], alg="RS512"),
         {"kty": "oct", "k": "eA"},
     ],

@@ -134,6 +134,14 @@ def test_a_token_without_a_time_is_refused(expires: Any) -> None:
     assert "exp" in refused(by_hand(HS256, without, SECRET.encode()))
 
 
+@pytest.mark.parametrize("claim", ["exp", "iat", "nbf"])
+def test_milliseconds_are_refused(claim: str) -> None:
+    """What JavaScript's clock gives: an ``exp`` like that would never end, and by its ``iat`` a
+    token could never be revoked."""
+    text = _signed(**{claim: time.time() * 1000})
+    assert claim in refused(text) and "Unix seconds" in refused(text)
+
+
 def test_a_token_ends_with_a_few_seconds_of_leeway() -> None:
     """Seen anew or known already: the clock decides each time."""
     now = [1000.0]
