@@ -223,7 +223,9 @@ class _KeySet:
         here = {key.mark for key in keys}
         self.known |= here
         before, self.gone = self.gone, self.known - here
-        self.taken_out += not self.gone <= before
+        if not self.gone <= before:
+            self.taken_out += 1
+            log.warning("PUSH_JWKS has fewer keys: what those signed counts no longer")
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

@@ -27,7 +27,7 @@ KEPT = 366 * 86400.0  # seconds
 #: Whose, and before when (Unix seconds) those were issued that count no longer; or whose, when it
 #: ends by itself, and the digest of the one that does not.
 Revocation = tuple[str | None, float] | tuple[str, float, str]
-_PERIOD = 1.0  # seconds between two looks whether a key was taken out
+PERIOD = 10.0  # seconds between two looks whether a key was taken out
 _TURN = 1000  # revocations between two turns of the others
 
 
@@ -44,7 +44,7 @@ class Revocations:
         self._taken_out = tokens.keys.taken_out
         self.slot: Slot | None = None  # the wheel's
         if tokens.keys.changes:
-            hub.wheel.set(self, _PERIOD)
+            hub.wheel.set(self, PERIOD)
 
     def revoke(self, user: str | None, before: float) -> None:
         """See ``tokens.Tokens.revoke``.
@@ -83,13 +83,15 @@ class Revocations:
 
     def on_due(self) -> float:
         """See ``wheel.Timed``: who listens brings no token, so nobody else would look."""
+        spawn(self._look_at_keys)
+        return PERIOD
+
+    def _look_at_keys(self) -> None:
         keys = self._tokens.keys
-        if keys.is_old:
-            spawn(keys.refresh)
+        keys.refresh()
         if keys.taken_out != self._taken_out:
             self._taken_out = keys.taken_out
-            spawn(self._orders.act, self, {None})
-        return _PERIOD
+            self._orders.act(self, {None})
 
     # -- what the orders call ------------------------------------------------------------------
 

@@ -232,10 +232,10 @@ def test_a_key_that_was_taken_out_counts_no_longer_where_nobody_else_comes(
 
 
 def test_a_token_is_told_when_its_key_was_taken_out(
-    issuer: Issuer, forward: Callable[[float], None]
+    issuer: Issuer, forward: Callable[[float], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Also one that came by another worker's ticket, which has a newer set than this one: it holds
-    until this one has looked. A key that comes back counts again."""
+    until this one has looked. A key that comes back counts again. The log says so."""
     issuer.has(jwk(RSA, kid="1"))
     here = known(jwks=issuer.url)
     old = here.verify(signed_by("RS256", kid="1"))
@@ -247,6 +247,7 @@ def test_a_token_is_told_when_its_key_was_taken_out(
     assert here.keys.is_old
     here.keys.refresh()
     assert here.keys.taken_out == 1 and not here.keys.is_old
+    assert "fewer keys" in caplog.text
     for token_ in (old, by_ticket):
         with pytest.raises(NotAuthenticated, match="revoked"):
             here.left(token_)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from flask import Flask
 
-from pushapp import Push, keyring, metrics
+from pushapp import Push, keyring, metrics, revocations
 from pushapp.api import register_health
 
 keyring.JWKS_AGE, keyring.JWKS_PAUSE = 0.5, 0.1  # seconds, for an hour and a minute
+revocations.PERIOD = 0.5  # seconds
 
 app = Flask(__name__)
 push = Push(app)
