@@ -3,7 +3,7 @@
 What belongs here: being a subscriber that keeps its cursor and writes down what comes. What does
 not: what is right or wrong with it (``verdict``). Run it under gevent; it takes its plan as one
 line of JSON, says how far it is once a second, and ends when all have everything. When its stdin
-closes, those who still wait have a last while.
+closes, those who still wait have as long as something comes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _BACK = 0.5  # seconds at most before a reader that was cut off comes back, twic
 _LONGEST = 8.0  # ... another one, up to this: what clients do for a server that is overrun
 _POLL = 1.0  # seconds between two polls
 _TABS = 0.2  # share of turns that begin in another tab while the last one stays open
-_LAST = 600.0  # seconds for those who still wait when all has been published
+_LAST = 120.0  # seconds without a message, when all has been published, until nobody waits longer
 #: An end that says "come back": 503 and 429, and the close codes for leaving, restart, full, slow.
 _COME_BACK = {429, 503, 1000, 1001, 1006, 1012, 1013, 4008}
 
@@ -141,11 +141,12 @@ class Person(threading.Thread):
         self._cursor = client.cursor
 
 
-def say(people: Iterable[Person]) -> None:
-    """Say how far they are."""
+def say(people: Iterable[Person]) -> int:
+    """Say how far they are; return how much they have received."""
     here = list(people)
-    waiting = sum(person.is_alive() for person in here)
-    print(json.dumps([sum(person.received for person in here), waiting]), flush=True)
+    waiting, received = sum(map(Person.is_alive, here)), sum(person.received for person in here)
+    print(json.dumps([received, waiting]), flush=True)
+    return received
 
 
 def main() -> None:
@@ -156,13 +157,15 @@ def main() -> None:
     for person in people:
         person.started.wait()
     print("ready", flush=True)
-    listening, until = [sys.stdin], float("inf")
-    while any(person.is_alive() for person in people) and time.monotonic() < until:
-        if listening and select.select(listening, [], [], 1.0)[0]:
-            listening, until = [], time.monotonic() + _LAST
-        elif not listening:
-            next(person for person in people if person.is_alive()).join(1.0)
-        say(people)
+    listening, until, before = [sys.stdin], float("inf"), -1
+    while time.monotonic() < until and (waiting := [p for p in people if p.is_alive()]):
+        if listening:
+            listening = [] if select.select(listening, [], [], 1.0)[0] else listening
+        else:
+            waiting[0].join(1.0)
+        received = say(people)
+        if not listening and received != before:
+            until, before = time.monotonic() + _LAST, received
     for person in people:
         person.leave()
     for person in people:

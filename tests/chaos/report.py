@@ -49,6 +49,7 @@ def ledger(result: Result) -> str:
         ("  acknowledged", len(acknowledged)),
         ("  given up", len(result.sent) - len(acknowledged)),
         ("publishes repeated", result.repeats),
+        ("  for as long as may be, in vain", result.unheard),
         ("readers", len(result.readers)),
         ("  turns that brought something", sum(len(r.turns) for r in result.readers)),
         ("  cut off or refused", sum(reader.cuts for reader in result.readers)),

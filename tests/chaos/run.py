@@ -30,7 +30,8 @@ _CHANNELS = 10
 _EACH = 2  # channels that a reader reads
 SHARE = _EACH / _CHANNELS  # of all messages that a reader gets
 _PUBLISHERS = 6
-_PATIENCE = 900.0  # seconds for the crowd to take its places, and to end
+_PATIENCE = 900.0  # seconds for the crowd to take its places
+_LAST = 1800.0  # ... and to end, which it does when nothing has come for two minutes
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Result:
     faults: list[Happened]
     verdict: Verdict
     repeats: int
+    unheard: int  # publish requests that were not acknowledged for as long as they may be repeated
 
 
 @dataclass(slots=True)
@@ -118,8 +120,9 @@ class Run:
             for trouble in publisher.trouble:
                 verdict.blame("trouble", trouble)
         repeats = sum(publisher.repeats for publisher in publishers)
-        seconds = time.monotonic() - began
-        return Result(order, seconds, sent, readers, self._progress.faults, verdict, repeats)
+        unheard = sum(publisher.unheard for publisher in publishers)
+        seconds, faults = time.monotonic() - began, self._progress.faults
+        return Result(order, seconds, sent, readers, faults, verdict, repeats, unheard)
 
     def _tell(self, doing: str) -> None:
         self._progress.doing = doing
@@ -161,7 +164,7 @@ class Run:
         """Wait until everybody has everything, or a while; return what they wrote down."""
         assert crowd.stdin is not None
         crowd.stdin.close()
-        assert crowd.wait(_PATIENCE) == 0
+        assert crowd.wait(_LAST) == 0
         return books.load(self._folder / "receipts")
 
     # The publishers, and the faults between them
