@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Generic, TypeVar
 
-_MOST = 10_000  # requests; whichever was asked longest ago is forgotten
+MOST = 10_000  # requests; whichever was asked longest ago is forgotten
 _BYTES = 16 << 20  # ... and bytes of their heads
 
 #: The peer's address, by which limits count, and a head without its values.
@@ -42,7 +42,7 @@ class Remembered(Generic[T]):
         if self._known.pop(key, None) is None:
             self._bytes += _size(key)
         self._known[key] = known
-        while len(self._known) > _MOST or self._bytes > _BYTES:
+        while len(self._known) > MOST or self._bytes > _BYTES:
             oldest, _ = self._known.popitem(last=False)
             self._bytes -= _size(oldest)
 
