@@ -7,12 +7,14 @@ What belongs here: one thing at one size, for the tables. What does not: the cur
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 
 import psutil
+from logs import http_client
 from measure import Record, answers, cpu_seconds, memory_bytes, timed
-from peers import PEERS, Peer
+from peers import PEERS, PUSHAPP, Peer
 from processes import BenchError, LoadClient, Server, connections_allowed
 from variants import BEHIND_NGINX, HEARTBEAT, NGINX, PERIOD, RESUMING, VARIANTS, WAYS, tokens
 
@@ -185,6 +187,28 @@ def _feature(server: Server, seconds: Seconds, transport: str, subscribers: int)
         return connected | idle | _saturated(server, load, seconds.busy)
 
 
+def _held_up(server: Server, seconds: Seconds, transport: str, subscribers: int) -> Record:
+    """Poll and publish while a crowd is served again and again; and before, while it rests.
+
+    The load client never sleeps, and the one that asks shares its core: what that costs is in
+    both.
+    """
+    subscribers = min(subscribers, connections_allowed())
+    warm_up(server, transport)
+    with LoadClient(server, transport, subscribers) as load, http_client() as client:
+        load.connect(subscribers)
+        load.ask("rest", 1.0)
+        record: Record = {"clients": subscribers}
+        lasts = 3 * seconds.paced
+        for part, command, more in (("resting", "rest", {}), ("served", "closed", {"window": 1})):
+            with ThreadPoolExecutor(1) as beside:
+                asked = beside.submit(client.ask, "beside", lasts - 0.5, port=server.port)
+                record |= measured(part, server, load, command, lasts, **more)
+                found = asked.result()
+            record |= {f"{part}_{name}": value for name, value in found.items()}
+        return record
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """One thing to measure, at every peer that has the transport."""
@@ -224,6 +248,7 @@ CASES = (
     Case("poll", "poll", POLLERS, _poll),
     Case("heartbeats", "websocket", 10_000, _heartbeats, (HEARTBEAT,)),
     Case("storm", "websocket", 5000, _storm, (RESUMING,)),
+    Case("held-up", "websocket", 10_000, _held_up, (PUSHAPP,)),
     Case("lane", "poll", POLLERS, _lane, WAYS),
     Case("features", "websocket", 1000, _feature, VARIANTS),
 )

@@ -21,6 +21,7 @@ IDLE = (0, 1000, 10_000)  # clients
 LISTENING = 100  # beside them
 RATES = (1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)  # deliveries a second
 BROUGHT = 3.0  # seconds after which the log has been told of all who came: no cost of being idle
+CROWD = 1000  # WebSockets
 TOO_LATE = 1000.0  # ms; more load than that makes no point
 
 
@@ -99,12 +100,18 @@ def _load(server: Server, seconds: Seconds, transport: str, subscribers: int) ->
 
 
 def _workers(server: Server, seconds: Seconds, transport: str, subscribers: int) -> Record:
-    """Deliver as fast as all the server's workers can."""
+    """Deliver as fast as all the server's workers can: with one message under way, of which nothing
+    can be put together, and with some."""
     warm_up(server, transport)
     with LoadClient(server, transport, subscribers) as load:
         load.connect(subscribers)
-        count = server.peer.environment["WEB_CONCURRENCY"]
-        return _closed(server, load, seconds, f"workers{count}")
+        load.ask("closed", 5.0, window=1, count=20)
+        count, record = server.peer.environment["WEB_CONCURRENCY"], Record()
+        for part, window in (("workers", 1), ("burst", PUBLISHERS)):
+            record |= measured(
+                f"{part}{count}", server, load, "closed", seconds.busy, window=window
+            )
+        return record
 
 
 CURVE_CASES = (
@@ -112,5 +119,5 @@ CURVE_CASES = (
     Case("curve-kept", "websocket", LISTENING, _kept, (KEEPING,)),
     Case("curve-idle", "websocket", LISTENING, _idle, (PUSHAPP, NCHAN)),
     Case("curve-load", "websocket", 1000, _load, (SENDER, NCHAN, PUSHAPP)),
-    Case("curve-workers", "websocket", 1000, _workers, WORKERS, everywhere=True),
+    Case("curve-workers", "websocket", CROWD, _workers, WORKERS, everywhere=True),
 )

@@ -144,12 +144,46 @@ def across(seconds: float, port: int, other: int) -> dict[str, Any]:
     return {"messages": len(delays)} | _percentiles("delay", delays) | _percentiles("ack", answers)
 
 
+def beside(seconds: float, port: int) -> dict[str, Any]:
+    """Poll and publish in turns on kept connections, whatever else the server does."""
+    poller, publisher, path = (
+        Connection(port),
+        Connection(port),
+        "/push/poll?channels=public:beside",
+    )
+    cursor = str(json.loads(_get(poller, path))["cursor"])
+    took: dict[str, list[float]] = {"poll": [], "publish": []}
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        time.sleep(random.uniform(0, PAUSE))
+        began = time.perf_counter()
+        cursor = str(json.loads(_get(poller, f"{path}&cursor={cursor}"))["cursor"])
+        between = time.perf_counter()
+        publisher.socket.sendall(publish("x" * (SIZE - 2), channel="public:beside"))
+        publisher.reply()
+        took["poll"].append(between - began)
+        took["publish"].append(time.perf_counter() - between)
+    poller.socket.close()
+    publisher.socket.close()
+    found: dict[str, Any] = {}
+    for name, times in took.items():
+        times.sort()
+        ranks = {"p50": len(times) // 2, "p99": len(times) * 99 // 100, "max": -1}
+        found |= {f"{name}_{what}_ms": times[rank] * 1e3 for what, rank in ranks.items()}
+    return found
+
+
+def _get(connection: Connection, path: str) -> bytes:
+    connection.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode())
+    return connection.reply()
+
+
 def _percentiles(name: str, seconds: list[float]) -> dict[str, float]:
     parts = quantiles(seconds, n=100)
     return {f"{name}_p50_ms": parts[49] * 1e3, f"{name}_p99_ms": parts[98] * 1e3}
 
 
-COMMANDS = {"post": post, "fill": fill, "across": across}
+COMMANDS = {"post": post, "fill": fill, "across": across, "beside": beside}
 
 if __name__ == "__main__":
     for line in sys.stdin:

@@ -125,6 +125,21 @@ def _own(results: Results) -> str:
     return table(["", PUSHAPP.name], rows)
 
 
+def _held_up(results: Results) -> str:
+    """Return how long polls and publishes take beside a fan-out."""
+
+    def row(part: str, asked: str) -> list[str]:
+        names = (f"{part}_{asked}_{what}_ms" for what in ("p50", "p99", "max"))
+        return [cell(results.values(PUSHAPP.name, field("held-up", name)), 1) for name in names]
+
+    rows = [
+        [f"{title}, {when}", *row(part, asked)]
+        for asked, title in (("poll", "a poll"), ("publish", "a publish"))
+        for part, when in (("resting", "nobody is served"), ("served", "10,000 are"))
+    ]
+    return table(["", "p50 ms", "p99 ms", "max ms"], rows)
+
+
 def _lane(results: Results) -> str:
     def hits(kind: str) -> Value:
         return lambda cases: float(cases["lane"][f"{kind}_lane"] / cases["lane"][f"{kind}_asked"])
@@ -197,6 +212,14 @@ WebSockets, each with a token of its own, were cut off, {MISSED} messages were p
 come back with their cursors, {AT_ONCE:,} at a time.
 
 {_own(results)}
+## Beside a fan-out
+
+10,000 WebSockets are served one message after the other, as fast as it goes, while somebody polls
+and publishes in turns, in another channel, on kept connections. Without a break a fan-out would
+hold them up for all of its time. Who asks is a Python program that shares a core with the load
+client, which never sleeps: what that costs shows where nobody is served.
+
+{_held_up(results)}
 ## The express lane
 
 {POLLERS} clients ask again and again on kept connections, as pushapp counts it in its `/metrics`:

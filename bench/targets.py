@@ -65,6 +65,10 @@ def _rest() -> Iterator[Target]:
         yield ratio(key, figure.title, figure.value, round(limit / theirs, 2), FLASK_SOCK.name)
     for key, figure in zip(("idle", "idle-sse", "idle-longpoll"), figures.MEMORY, strict=True):
         yield Target(key, figure.title, figure.value, 2.0, "KiB")
+    for asked in ("poll", "publish"):
+        slowest = figures.field("held-up", f"served_{asked}_p99_ms")
+        title = f"a {asked} beside a fan-out to 10,000, p99"
+        yield Target("held-up", title, slowest, 20.0, "ms")
     beats = figures.heartbeats_share
     title = "heartbeats of 10,000 clients, of a core"
     yield Target("heartbeats", title, beats, 2.0, "%", peer=HEARTBEAT.name)
