@@ -35,6 +35,10 @@ export function duration(seconds) {
   return `${whole(seconds / 86400)} ${units.d}`;
 }
 
+// How long it has been silent, in a live region: it tells a screen reader at 5 s, 10, 20 and so on,
+// and not every second.
+export const silence = (seconds) => duration(seconds < 10 ? 5 : Math.floor(seconds / 10) * 10);
+
 export function bytes(count) {
   if (count < 1024) return `${whole(count)} B`;
   const step = Math.min(4, Math.floor(Math.log2(count) / 10));

@@ -2,7 +2,7 @@
 
 import { $, el, keyed, setText } from './console-dom.js';
 import { TRANSPORTS } from './console-figures.js';
-import { bytes, duration, share, small, whole } from './console-format.js';
+import { bytes, duration, share, silence, small, whole } from './console-format.js';
 import { draw } from './console-plot.js';
 import { word } from './console-words.js';
 
@@ -40,7 +40,8 @@ function paintHealth(figures, workers, said, up) {
     const beside = word('wellBeside', word('workers', workers.length), word('clients', total(connections)));
     found.unshift(['good', word('well'), beside]);
   }
-  keyed(health, found, ([kind, text]) => kind + text, () => el('p', {}, el('strong'), ' ', el('span')),
+  // how many there are changes all the time: nobody wants to be told
+  keyed(health, found, ([kind, text]) => kind + text, () => el('p', {}, el('strong'), ' ', el('span', { 'aria-live': 'off' })),
     (line, [kind, text, beside = '']) => {
       line.className = kind;
       setText(line.children[0], text);
@@ -57,14 +58,14 @@ function troubles(figures, workers, said, up) {
     }
   }
   if (figures.newest === null) return found;
-  if (up && figures.silence > QUIET) found.push(['bad', word('badSilence', duration(Math.round(figures.silence)))]);
+  if (up && figures.silence > QUIET) found.push(['bad', word('badSilence', silence(figures.silence))]);
   for (const worker of workers) {
     const name = nameOf(worker);
     if (worker.draining) found.push(['wait', word('draining', name)]);
     else if (figures.silence <= QUIET && worker.silence > QUIET) {
-      found.push(['wait', word('waitWorker', name, duration(Math.round(worker.silence)))]);
+      found.push(['wait', word('waitWorker', name, silence(worker.silence))]);
     }
-    if (worker.follow > QUIET) found.push(['bad', word('badFollow', name, duration(worker.follow))]);
+    if (worker.follow > QUIET) found.push(['bad', word('badFollow', name, silence(worker.follow))]);
     const held = total(worker.connections) / worker.most;
     if (held > FULL) found.push(['wait', word('waitFull', name, share(held))]);
   }

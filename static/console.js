@@ -8,7 +8,7 @@
 import { Channels } from './console-channels.js';
 import { $, $$, setText } from './console-dom.js';
 import { Figures } from './console-figures.js';
-import { duration, explained } from './console-format.js';
+import { explained, silence } from './console-format.js';
 import { paintOverview } from './console-overview.js';
 import { People } from './console-people.js';
 import { Publisher } from './console-publish.js';
@@ -168,7 +168,7 @@ function paint() {
   const place = $('#line');
   place.className = `line ${!up ? 'bad' : silent ? 'wait' : 'good'}`;
   setText(place, !up ? word(figures.newest === null ? 'connecting' : 'lost')
-    : silent ? word('silent', duration(Math.round(figures.silence))) : word('live'));
+    : silent ? word('silent', silence(figures.silence)) : word('live'));
   if (!$('#overview').hidden) paintOverview(figures, said, up || figures.newest === null);
   if (!$('#channels').hidden) channels.paint();
 }

@@ -69,6 +69,7 @@
   });
 
   function stop() {
+    said.setAttribute('aria-live', 'polite');
     clearInterval(timer);
     timer = due = 0;
     steady.setAttribute('aria-pressed', 'false');
@@ -92,6 +93,7 @@
       stop();
       return tell(() => Lab.word('stopped'));
     }
+    said.setAttribute('aria-live', 'off'); // ten a second are too much for a screen reader
     until = performance.now() + LONGEST;
     steady.setAttribute('aria-pressed', 'true');
     timer = setInterval(function () {
