@@ -11,7 +11,6 @@ nothing of anybody else's can lie between. In all other cases the log is read.
 from __future__ import annotations
 
 import sqlite3
-import threading
 from collections.abc import Callable
 from contextlib import closing
 
@@ -19,6 +18,7 @@ from ...errors import LogUnavailable
 from ...message import Cursor, Loss
 from ..interface import PAGE_BYTES, PAGE_MESSAGES, Page, Tail
 from .file import LogFile
+from .native import quick_lock
 from .rows import channel_row, first_after, loss_of, message, page_of
 from .tx import Meta, Tx
 from .wake import Bell
@@ -48,7 +48,7 @@ class SqliteFollower:
         self._rest = LOOK  # seconds that the upkeep may wait
         self._watched: dict[str, None] = {}  # a set of many takes three times the memory
         self._joined = 0  # how often ``watch`` was called
-        self._lock = threading.Lock()
+        self._lock = quick_lock()
         self._due: float | None = None  # Unix seconds of the next scheduled message
         self.closed = False
         self._waits = False

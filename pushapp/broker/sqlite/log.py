@@ -7,13 +7,11 @@ What belongs here: what ``interface.Log`` promises, as SQL. What does not: follo
 from __future__ import annotations
 
 import heapq
-import json
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack, closing
 from itertools import chain, takewhile
 
-from ...errors import KeyReused
 from ...message import Cursor, Draft, Loss, Message
 from ...settings import Retention
 from ..interface import (
@@ -31,6 +29,7 @@ from ..interface import (
 from ..internal import ranges_of_clients
 from ..names import random_name
 from .file import LogFile
+from .receipts import remember, remembered
 from .rows import (
     AFTER,
     FIELDS,
@@ -47,7 +46,6 @@ from .rows import (
 from .tx import Meta, Row, Tx
 from .writer import Writer
 
-KEY_TTL = 300.0  # seconds that an idempotency key is remembered (docs/protocol.md)
 _OVER = 16  # a channel has so many-th more before it is trimmed: one at a time costs 7 µs each
 _ROW = 1024  # bytes that a message counts for beside its data: what it takes in time
 
@@ -59,13 +57,20 @@ _GROW = "UPDATE channel SET last = ?, last_time = ?, kept = ? WHERE id = ?"
 
 
 class _Growing:
-    """A channel within a transaction that appends to it."""
+    """A channel within a transaction that appends to it; made where there is none."""
 
     __slots__ = ("id", "kept", "last", "size")
 
-    def __init__(self, row: Channel, size: int) -> None:
-        self.id, self.kept, self.size = row.id, row.kept, size
-        self.last = row.last if row.last > row.base else None  # None: it had none that we know of
+    def __init__(self, tx: Tx, name: str, retention: Retention) -> None:
+        self.id, base, last, _, self.kept = _open(tx, name, retention)
+        self.last = last if last > base else None  # None: it had none that we know of
+        self.size = retention.size
+
+    def trim(self, tx: Tx) -> None:
+        """Remove what it has too much."""
+        if self.kept > self.size + self.size // _OVER:
+            trim(tx, self.id, self.kept - self.size)
+            self.kept = self.size
 
 
 class SqliteLog:
@@ -84,10 +89,11 @@ class SqliteLog:
     # -- appending -----------------------------------------------------------------------------
 
     def append(self, drafts: Sequence[Draft], key: AppendKey | None = None) -> list[Receipt]:
-        return self._writer.run(self._appending(drafts, key), _size(drafts))
+        size = sum([len(draft.data) + _ROW for draft in drafts])
+        return self._writer.run(self._appending(drafts, key), size)
 
     def append_now(self, asked: Sequence[Append]) -> list[list[Receipt] | Exception] | None:
-        size = sum([_size(drafts) for drafts, _ in asked])
+        size = sum([len(draft.data) + _ROW for drafts, _ in asked for draft in drafts])
         return self._writer.run_now([self._appending(*one) for one in asked], size)
 
     def _appending(
@@ -95,55 +101,44 @@ class SqliteLog:
     ) -> Callable[[Tx], list[Receipt]]:
         def work(tx: Tx) -> list[Receipt]:
             if key is not None:
-                known = _remembered(tx, key)
+                known = remembered(tx, key)
                 if known is not None:
                     return known
-            receipts: list[Receipt]
-            if all([draft.at is None for draft in drafts]):
-                receipts = [Published(id) for id in self.publish(tx, drafts)]
-            else:
-                receipts = self._some_later(tx, drafts)
+            receipts = self.publish(tx, drafts)
             if key is not None:
-                _remember(tx, key, receipts)
+                remember(tx, key, receipts)
             return receipts
 
         return work
 
-    def _some_later(self, tx: Tx, drafts: Sequence[Draft]) -> list[Receipt]:
-        now = [draft for draft in drafts if draft.at is None or draft.at <= tx.now]
-        ids = iter(self.publish(tx, now))
-        return [
-            Published(next(ids))
-            if draft.at is None or draft.at <= tx.now
-            else _schedule(tx, draft, draft.at)
-            for draft in drafts
-        ]
-
-    def publish(self, tx: Tx, drafts: Sequence[Draft]) -> list[str]:
-        """Give ``drafts`` their ids and put them into the log, within ``tx``."""
+    def publish(self, tx: Tx, drafts: Sequence[Draft]) -> list[Receipt]:
+        """Give ``drafts`` their ids and put them into the log, or into the schedule, within
+        ``tx``."""
         channels: dict[str, _Growing] = {}
-        ids, now = [], tx.now
-        for name, data, event, ttl, retain, _ in drafts:
+        receipts: list[Receipt] = []
+        prefix, now = f"{tx.epoch}.", tx.now
+        for draft in drafts:
+            name, data, event, ttl, retain, at = draft
+            if at is not None and at > now:
+                receipts.append(_schedule(tx, draft, at))
+                continue
             channel = channels.get(name)
             if channel is None:
-                retention = self._retention(name)
-                channel = channels[name] = _Growing(_open(tx, name, retention), retention.size)
+                channel = channels[name] = _Growing(tx, name, self._retention(name))
             n = tx.head = tx.head + 1
-            prev, channel.last = channel.last, n
+            row = n, channel.last, event, now, None if ttl is None else now + ttl, data
+            channel.last = n
             channel.kept += 1
-            row = n, prev, event, now, None if ttl is None else now + ttl, data
             tx.execute(_INSERT, (*row, channel.id))
             tx.fresh.append((name, row))
-            ids.append(f"{tx.epoch}.{n}")
+            receipts.append(Published(prefix + str(n)))
             if retain:
                 _retain(tx, channel.id, row)
         for channel in channels.values():
-            if channel.kept > channel.size + channel.size // _OVER:
-                trim(tx, channel.id, channel.kept - channel.size)
-                channel.kept = channel.size
+            channel.trim(tx)
             tx.execute(_GROW, (channel.last, now, channel.kept, channel.id))
-        tx.news = True
-        return ids
+            tx.news = True
+        return receipts
 
     # -- reading -------------------------------------------------------------------------------
 
@@ -240,11 +235,6 @@ class SqliteLog:
         return self._file.snapshot(snapshot)
 
 
-def _size(drafts: Sequence[Draft]) -> int:
-    """Return how many bytes they write, roughly."""
-    return sum([len(draft.data) + _ROW for draft in drafts])
-
-
 def _open(tx: Tx, name: str, retention: Retention) -> Channel:
     """Return the channel, made where there is none; see that it will be swept."""
     channel = channel_row(tx, name)
@@ -283,28 +273,3 @@ def _schedule(tx: Tx, draft: Draft, at: float) -> Scheduled:
         tx.due = at
         tx.news = True  # somebody has to wake up earlier now
     return Scheduled(name, at)
-
-
-def _remembered(tx: Tx, key: AppendKey) -> list[Receipt] | None:
-    """Return the receipts of an append under the same key.
-
-    Raises:
-        KeyReused: it was another request.
-    """
-    row = tx.execute(
-        "SELECT fingerprint, answer FROM receipt WHERE scope = ? AND key = ? AND expires > ?",
-        (key.scope, key.key, tx.now),
-    ).fetchone()
-    if row is None:
-        return None
-    if row[0] != key.fingerprint:
-        raise KeyReused
-    return [Published(r[0]) if len(r) == 1 else Scheduled(*r) for r in json.loads(row[1])]
-
-
-def _remember(tx: Tx, key: AppendKey, receipts: Sequence[Receipt]) -> None:
-    answer = [[r.id] if isinstance(r, Published) else [r.id, r.at] for r in receipts]
-    tx.execute(
-        "INSERT OR REPLACE INTO receipt VALUES (?, ?, ?, ?, ?)",
-        (key.scope, key.key, key.fingerprint, json.dumps(answer), tx.now + KEY_TTL),
-    )

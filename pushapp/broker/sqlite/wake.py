@@ -18,7 +18,7 @@ import time
 from .native import is_patched
 
 _SUFFIX = ".bell"
-_SETTLED = 100_000_000  # ns; file systems' clocks tick every 1 to 10 ms
+_SETTLED = 30_000_000  # ns; file systems' clocks tick every 1 to 10 ms
 
 
 class Folder:

@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from ...errors import LogUnavailable, PushError
 from .file import PATIENCE, LogFile, attempts
+from .native import quick_lock
 from .trouble import Busy, is_of_request
 from .tx import Tx
 from .wal import Wal
@@ -65,7 +66,7 @@ class Writer:
 
     def __init__(self, file: LogFile, ring: Callable[[Tx], None], wal: Wal) -> None:
         self._file, self._ring, self.wal = file, ring, wal
-        self._lock = threading.Lock()
+        self._lock = quick_lock()
         self._waiting: list[_Job[Any]] = []
         self._led = False  # the first who came commits for all who wait
         self.transactions = 0
