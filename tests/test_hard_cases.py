@@ -17,7 +17,7 @@ from pushapp.extension import Push
 from pushapp.outlet import Lot
 from pushapp.testing import Refused
 from pushapp.testing_clients import PushClient
-from pushapp.transports import stream
+from pushapp.transports import backlog
 from pushapp.waiter import Waiter
 from pushapp.wheel import Wheel
 
@@ -108,14 +108,14 @@ def test_what_is_published_while_history_is_read_is_not_lost(
 ) -> None:
     """ "Now" is before the history: another worker may publish in between."""
     push: Push = host.extensions["push"]
-    read = stream.history
+    read = backlog.history
 
     def and_publish(*args: object) -> object:
         past = read(*args)  # type: ignore[arg-type]
         push.publish("public:a", "in between")
         return past
 
-    monkeypatch.setattr(stream, "history", and_publish)
+    monkeypatch.setattr(backlog, "history", and_publish)
     with PushClient(host.test_client()).sse(["public:a"], history=5) as client:
         assert client.receive()["data"] == "in between"
 
