@@ -23,13 +23,22 @@ class Glance:
         self._window = window
         self._turns = is_module_patched("threading")  # else each thread would have its own loop
         self._turn = -1.0  # the loop's own time, which moves on with each turn
+        self._iteration = -1  # the loop's count of turns
         self._tail: Tail | None = None
 
     def tail(self) -> Tail | None:
         """Return where the log is; None where only reading tells."""
         if not self._turns:
             return self._window.tail()
-        turn = get_hub().loop.now()
+        loop = get_hub().loop
+        turn = loop.now()
         if turn != self._turn:
-            self._tail, self._turn = self._window.tail(), turn
+            self._tail, self._turn, self._iteration = self._window.tail(), turn, loop.iteration
         return self._tail
+
+    def lately(self) -> Tail | None:
+        """Return where the log was at some point in this turn: the loop's time may move on within
+        it, as each deadline that is set asks the clock."""
+        if self._turns and get_hub().loop.iteration == self._iteration and self._tail is not None:
+            return self._tail
+        return self.tail()

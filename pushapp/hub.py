@@ -122,7 +122,7 @@ class Hub:
         Raises:
             LogUnavailable: the log does not answer.
         """
-        tail = self.glance.tail()
+        tail = self.glance.lately()
         if tail is not None and tail.cursor.epoch == self._target.epoch:
             return tail.cursor
         return self.log.read((), None).cursor

@@ -39,12 +39,27 @@ def test_all_in_one_turn_share_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
     assert second is not first and one.tail() is second and window.looks == 2
 
 
+def test_who_may_be_told_of_an_earlier_point_shares_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within one turn, though the loop's time moves on in it; never beyond."""
+    monkeypatch.setattr(glance, "is_module_patched", lambda name: name == "threading")
+    window: Any = Looked()
+    one = Glance(window)
+    first = one.tail()
+    while one.tail() is first:
+        gevent.get_hub().loop.update_now()
+    assert one.lately() is one.lately() and window.looks == 2
+    gevent.sleep(0.001)
+    one.lately()
+    assert window.looks == 3
+
+
 def test_threads_look_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """They have no loop, or one that never turns."""
     monkeypatch.setattr(glance, "is_module_patched", lambda name: False)
     window: Any = Looked()
     one = Glance(window)
     assert one.tail() != one.tail()
+    assert one.lately() != one.lately()
 
 
 def test_now_is_read_where_no_look_tells() -> None:
@@ -53,10 +68,10 @@ def test_now_is_read_where_no_look_tells() -> None:
     try:
         read = hub.log.read((), None).cursor
         for tail in (None, Tail(Cursor("another", 5), 0, 0)):
-            looked: Any = type("Looked", (), {"tail": lambda self, tail=tail: tail})()
+            looked: Any = type("Looked", (), {"lately": lambda self, tail=tail: tail})()
             hub.glance = looked
             assert hub.now() == read
-        seen: Any = type("Looked", (), {"tail": lambda self: Tail(read._replace(n=7), 0, 0)})()
+        seen: Any = type("Looked", (), {"lately": lambda self: Tail(read._replace(n=7), 0, 0)})()
         hub.glance = seen
         assert hub.now() == read._replace(n=7)
     finally:

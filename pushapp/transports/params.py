@@ -59,7 +59,8 @@ def asked(request: Request, values: MultiDict[str, str], *, stream: bool, least:
     Raises:
         InvalidInput: a parameter does not fit.
     """
-    cursor = oldest((text for text in values.getlist("cursor") if text), "cursor")
+    given = dict(values.lists())  # a MultiDict makes an exception for each name that is not there
+    cursor = oldest(filter(None, given.get("cursor", ())), "cursor")
     conditional = False
     etags = _NO_ETAGS
     if stream:
@@ -68,15 +69,16 @@ def asked(request: Request, values: MultiDict[str, str], *, stream: bool, least:
             cursor = Cursor.parse(last, "Last-Event-ID")
     else:
         cursor, etags, conditional = match(cursor, request.headers.get("If-None-Match", ""))
-    presence = values.get("presence", "")
+    first = {name: texts[0] for name, texts in given.items()}
+    presence = first.get("presence", "")
     if presence not in ("", "0", "1"):
         raise InvalidInput("presence", presence, "1 or 0")
     return Asked(
-        channels=channels(values.getlist("channels"), least),
+        channels=channels(given.get("channels", ()), least),
         cursor=cursor,
-        history=_whole(values.get("history", ""), "history", 0, MAX_HISTORY),
-        hold=_hold(values.get("timeout", "")),
-        connection=values.get("connection") or None,
+        history=_whole(first.get("history", ""), "history", 0, MAX_HISTORY),
+        hold=_hold(first.get("timeout", "")),
+        connection=first.get("connection") or None,
         presence=presence == "1",
         etags=etags,
         conditional=conditional,
