@@ -14,6 +14,7 @@ import base64
 import hashlib
 import json
 import logging
+import re
 import threading
 import time
 import urllib.request
@@ -25,6 +26,7 @@ from urllib.parse import urlsplit
 
 import jwt
 
+from .environ import is_http_url
 from .errors import NotAuthenticated, SettingsError, Unavailable
 from .settings import SECRET_LENGTH, Settings
 
@@ -164,12 +166,12 @@ class _KeySet:
         self.gone: set[bytes] = set()  # ... and of those that do no longer
         self.taken_out = 0  # how often some have gone
         self._looked = self._read = -JWKS_AGE  # monotonic seconds; the latter: with success
-        name, url = "PUSH_JWKS", urlsplit(source)
+        name, shown = "PUSH_JWKS", re.sub("//[^/]*@", "//…@", source)
         if not jwt.algorithms.has_crypto:
-            raise SettingsError(name, source, _NOT_INSTALLED)
-        if url.scheme == "http" and url.hostname not in _LOOPBACK:
-            # whoever can change the answer on its way signs tokens
-            raise SettingsError(name, source, "https://, or a file")
+            raise SettingsError(name, shown, _NOT_INSTALLED)
+        if _is_url(source) and not (is_http_url(source) and _is_safe(source)):
+            expected = "https://host/path without a password, or a file"
+            raise SettingsError(name, shown, expected)
         if not _is_url(source):  # while a URL may not answer yet when we start
             self._look()
             if not self._keys:
@@ -236,7 +238,13 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 def _is_url(source: str) -> bool:
-    return urlsplit(source).scheme in ("http", "https")
+    return source.lower().startswith(("http:", "https:"))
+
+
+def _is_safe(url: str) -> bool:
+    """Tell whether nobody can change the answer on its way: they would sign tokens."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" or parts.hostname in _LOOPBACK
 
 
 def _read(source: str) -> str:

@@ -110,6 +110,16 @@ def test_keys_do_not_come_over_plain_http(url: str) -> None:
         known(jwks=url)
 
 
+@pytest.mark.parametrize(
+    "url", ["https://", "https://h:x/", "https://[::1/", "https://h/a b", "https://u:secret@h/"]
+)
+def test_a_url_that_leads_nowhere_stops_the_start(url: str) -> None:
+    """Nor does one with a password, which would end up in logs."""
+    with pytest.raises(SettingsError, match="PUSH_JWKS") as error:
+        known(jwks=url)
+    assert "secret" not in str(error.value)
+
+
 class Issuer:
     """Somebody who hands out a JWK Set, and counts how often."""
 
