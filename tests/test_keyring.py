@@ -20,7 +20,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from pushapp import keyring
+from pushapp import key_set
 from pushapp.errors import NotAuthenticated, SettingsError, Unavailable
 
 from .jwts import EC, ED, PRIVATE, RSA, by_hand, claims, jwk, pem, token
@@ -175,7 +175,7 @@ def forward(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
         def monotonic() -> float:
             return time.monotonic() + passed[0]
 
-    monkeypatch.setattr(keyring, "time", Time)
+    monkeypatch.setattr(key_set, "time", Time)
 
     def forward(seconds: float) -> None:
         passed[0] += seconds
@@ -205,7 +205,7 @@ def test_a_new_key_is_looked_for_once_a_minute(
     assert issuer.asked == 1
     issuer.has(jwk(RSA, kid="1"), jwk(EC, kid="2"))
     refused(signed_by("ES256", kid="2"), tokens)
-    forward(keyring.JWKS_PAUSE + 1)
+    forward(key_set.JWKS_PAUSE + 1)
     assert tokens.verify(signed_by("ES256", kid="2")).user == "42"
     assert issuer.asked == 2
 
@@ -219,7 +219,7 @@ def test_a_key_that_was_taken_out_counts_no_longer(
     old = signed_by("RS256", kid="1")
     assert tokens.verify(old).user == "42"
     issuer.has(jwk(EC, kid="2"))
-    forward(keyring.JWKS_AGE + 1)
+    forward(key_set.JWKS_AGE + 1)
     assert tokens.verify(signed_by("ES256", kid="2")).user == "42"
     refused(old, tokens)
 
@@ -233,11 +233,11 @@ def test_a_key_that_was_taken_out_counts_no_longer_where_nobody_else_comes(
     old = signed_by("RS256", kid="1")
     assert tokens.verify(old).user == "42"
     issuer.status = 500
-    forward(keyring.JWKS_AGE + 1)
+    forward(key_set.JWKS_AGE + 1)
     assert tokens.verify(old) is tokens.verify(old) and issuer.asked == 2
     issuer.status = 200
     issuer.has(jwk(EC, kid="2"))
-    forward(keyring.JWKS_PAUSE + 1)
+    forward(key_set.JWKS_PAUSE + 1)
     refused(old, tokens)
 
 
@@ -253,7 +253,7 @@ def test_a_token_is_told_when_its_key_was_taken_out(
     by_ticket = known(jwks=issuer.url).verify(signed_by("ES256", kid="2"))
     assert here.share(by_ticket) is by_ticket and here.keys.taken_out == 0
     issuer.has(jwk(ED, kid="3"))
-    forward(keyring.JWKS_AGE + 1)
+    forward(key_set.JWKS_AGE + 1)
     assert here.keys.is_old
     here.keys.refresh()
     assert here.keys.taken_out == 1 and not here.keys.is_old
@@ -264,7 +264,7 @@ def test_a_token_is_told_when_its_key_was_taken_out(
         with pytest.raises(NotAuthenticated, match="revoked"):
             here.share(token_)
     issuer.has(jwk(RSA, kid="1"))
-    forward(keyring.JWKS_AGE + 1)
+    forward(key_set.JWKS_AGE + 1)
     assert here.verify(signed_by("RS256", kid="1")).user == "42"
     assert here.left(old) > 0
 
@@ -276,7 +276,7 @@ def test_a_file_is_read_again_each_minute(tmp_path: Path, forward: Callable[[flo
     old = signed_by("RS256")
     assert tokens.verify(old).user == "42"
     path.write_text(json.dumps({"keys": [jwk(EC)]}))
-    forward(keyring.JWKS_PAUSE + 1)
+    forward(key_set.JWKS_PAUSE + 1)
     refused(old, tokens)
 
 
@@ -288,7 +288,7 @@ def test_nobody_is_refused_for_a_key_that_is_being_fetched(
     tokens = known(jwks=issuer.url)
     tokens.verify(signed_by("RS256", kid="1"))
     issuer.has(jwk(RSA, kid="1"), jwk(EC, kid="2"))
-    forward(keyring.JWKS_PAUSE + 1)
+    forward(key_set.JWKS_PAUSE + 1)
     issuer.may_answer.clear()
     found: list[str] = []
     new = threading.Thread(
@@ -336,7 +336,7 @@ def test_whatever_an_issuer_answers_it_is_told_as_keys_that_cannot_be_fetched(
 
 def test_an_issuer_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """However soon its next byte comes."""
-    monkeypatch.setattr(keyring, "_FETCH", 0.2)
+    monkeypatch.setattr(key_set, "_FETCH", 0.2)
     over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -375,10 +375,10 @@ def test_keys_that_cannot_be_fetched_refuse_nobody_for_good(
         tokens.verify(signed_by("RS256", kid="1"))
     issuer.status = 200
     issuer.has(jwk(RSA, kid="1"))
-    forward(keyring.JWKS_PAUSE + 1)
+    forward(key_set.JWKS_PAUSE + 1)
     assert tokens.verify(signed_by("RS256", kid="1")).user == "42"
     issuer.body = "nonsense"
-    forward(keyring.JWKS_AGE + 1)
+    forward(key_set.JWKS_AGE + 1)
     assert tokens.verify(jwt.encode(claims("43"), RSA, "RS256", headers={"kid": "1"})).user == "43"
     assert issuer.asked == 3
 

@@ -32,7 +32,7 @@ LAYERS = [
     {"outlet"},
     {"parking", "waiter", "handover", "heads", "lifting"},
     {"departures"},
-    {"keyring", "tokens", "tickets", "api_keys", "connection_ids", "origins", "auth"},
+    {"key_set", "keyring", "tokens", "tickets", "api_keys", "connection_ids", "origins", "auth"},
     {"cors", "orders", "revocations", "endings", "headcount", "presence", "courier", "webhooks"},
     {"problem", "publish", "limits", "body", "current", "reply", "client_events"},
     {"transports", "desk"},

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from flask import Flask
 
-from pushapp import Push, keyring, metrics, revocations
+from pushapp import Push, key_set, metrics, revocations
 from pushapp.api import register_health
 
-keyring.JWKS_AGE, keyring.JWKS_PAUSE = 0.5, 0.1  # seconds, for an hour and a minute
+key_set.JWKS_AGE, key_set.JWKS_PAUSE = 0.5, 0.1  # seconds, for an hour and a minute
 revocations.PERIOD = 0.5  # seconds
 
 app = Flask(__name__)
