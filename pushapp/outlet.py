@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 from .wheel import Wheel
 
+_REPAIR = 2.0  # seconds that a line may take to repeat what was lost on it
+
 
 class Owner(Protocol):
     """Who an outlet belongs to: a transport's subscriber."""
@@ -87,7 +89,7 @@ class Lot:
         self.backlogged: set[Bounded] = set()  # those with unsent bytes
         # ms that a peer may leave unacknowledged what was sent to it: the next heartbeat, at the
         # latest, after it has vanished; so it is found within two
-        self.patience = int(heartbeat * 1000)
+        self.patience = int(max(heartbeat, _REPAIR) * 1000)
 
     def grow(self, outlet: Bounded, size: int) -> None:
         """Count ``size`` more unsent bytes, and cut off who is over a bound.

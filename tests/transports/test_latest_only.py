@@ -65,7 +65,7 @@ def test_who_reads_slowly_skips_to_the_newest_and_is_told(
     make_server: Callable[..., Server], connect: Connect, channel: str, park: int
 ) -> None:
     """It stays connected, its buffer stays bounded, and it goes on where the log is."""
-    server = make_server(WEB_CONCURRENCY=1, PUSH_PARK=park, PUSH_HEARTBEAT=2, **LATEST)
+    server = make_server(WEB_CONCURRENCY=1, PUSH_PARK=park, **LATEST)
     name = channel.replace("public", "prices")
     slow = [connect(transport, server, [name]) for transport in ("sse", "websocket")]
     ids = fill(server, name, len(slow))
@@ -78,7 +78,14 @@ def test_who_reads_slowly_skips_to_the_newest_and_is_told(
         read_up_to(client, last)
         check(client, name, ids)
         assert [e for e in client.events if e.get("type") == "live"][-1]["recovered"] is True
+        client.close()
     assert "reason=slow" not in server.log
+
+    def have_left() -> bool:
+        server.publish(name, "so that who is not parked is missed")
+        return not {client.wire.local_port for client in slow} & set(server.connections())
+
+    until(have_left, "it is noticed that they left")
 
 
 def test_who_listens_to_another_channel_too_is_cut_off(
