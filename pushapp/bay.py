@@ -217,14 +217,15 @@ class Bay:
         if known is not None:
             if head == self._head:
                 return self._asked
-            cursor, match = known.cursor_in(head), ""
-        if known is None or cursor is None:
-            found = self._connection.yard.find(head, self._connection.host)
-            if found is None:
+            found = known.values_in(head)
+        if known is None or found is None:
+            looked = self._connection.yard.find(head, self._connection.host)
+            if looked is None:
                 return None
-            known, (_, cursor, _, match) = found
+            known, cut = looked
+            found = cut.cursor, cut.match
         try:
-            asked = known.asked(cursor, match)
+            asked = known.asked(*found)
         except PushError:  # the app says so
             return None
         self._known, self._head, self._asked = known, head, asked

@@ -12,6 +12,7 @@ read alike. Whatever is not plain is no such head.
 from __future__ import annotations
 
 import re
+from operator import itemgetter
 from typing import NamedTuple
 
 LONGEST = 4096  # bytes; browsers' heads have 400 to 1,500. gunicorn's own limits are higher
@@ -26,14 +27,17 @@ TRACING = tuple(
 )
 _MATCH = b"\r\nif-none-match:"
 
-_CURSOR = re.compile(rb"[a-z0-9.]{1,64}")
+CURSOR = re.compile(rb"[a-z0-9.]{1,64}")
 _NUMBER = re.compile(rb"[0-9]{1,20}")
 TRACE = re.compile(rb" [A-Za-z0-9_.:;=-]{1,200}")
-_ETAGS = re.compile(rb" [\x20-\x7e]{1,400}")
+ETAGS = re.compile(rb" [\x20-\x7e]{1,400}")
 _FRAMED = re.compile(
     rb"\r\n(?:content-length|transfer-encoding|expect|upgrade|te|trailer|[^:\r\n]*_[^:\r\n]*):"
     rb"|\r\nconnection:(?! keep-alive\r\n)"
 )
+
+
+Kind = re.Pattern[bytes]
 
 
 class Cut(NamedTuple):
@@ -43,6 +47,7 @@ class Cut(NamedTuple):
     cursor: str | None
     stamp: str | None  # the value of "_"
     match: str  # the value of If-None-Match; "": there is none
+    kinds: tuple[Kind, ...]  # what each value consists of, in their order
 
 
 def cut(head: bytes) -> Cut | None:
@@ -50,37 +55,62 @@ def cut(head: bytes) -> Cut | None:
     line = head.find(LINE)
     if line < 0 or not head.startswith(b"GET /") or head.find(END) != len(head) - 4:
         return None
-    spans = []  # where values begin and end
+    spans: list[tuple[int, int]] = []  # where values begin and end
+    kinds: list[tuple[int, Kind]] = []  # ... and of which kind each is
     cursor = stamp = None
     query = head.find(b"?", 0, line)
     if query >= 0:
         if (at := head.find(b"cursor=", query, line)) >= 0:
             start, end = span = _parameter(head, at, 7, line)
-            if not _CURSOR.fullmatch(head, start, end) or head.find(b"cursor=", end, line) >= 0:
+            if not CURSOR.fullmatch(head, start, end) or head.find(b"cursor=", end, line) >= 0:
                 return None
             cursor = head[start:end].decode()
             spans.append(span)
+            kinds.append((start, CURSOR))
         if (at := head.find(b"_=", query, line)) >= 0:
             start, end = span = _parameter(head, at, 2, line)
             if not _NUMBER.fullmatch(head, start, end) or head.find(b"_=", end, line) >= 0:
                 return None
             stamp = head[start:end].decode()
             spans.append(span)
+            kinds.append((start, _NUMBER))
     fields = head[line:].lower()  # as long, so a place in it is one in the head
     match = ""
     if (at := fields.find(_MATCH)) >= 0:
         start, end = span = _field(head, line + at + len(_MATCH))
-        if not _ETAGS.fullmatch(head, start, end):
+        if not ETAGS.fullmatch(head, start, end):
             return None
         match = head[start:end].decode().strip()
         spans.append(span)
+        kinds.append((start, ETAGS))
     for name in TRACING:
         if (at := fields.find(name)) >= 0:
             start, end = span = _field(head, line + at + len(name))
             if not TRACE.fullmatch(head, start, end):
                 return None
             spans.append(span)
-    return Cut(around(head, spans), cursor, stamp, match)
+            kinds.append((start, TRACE))
+    kinds.sort(key=itemgetter(0))
+    return Cut(around(head, spans), cursor, stamp, match, tuple(kind for _, kind in kinds))
+
+
+def values(head: bytes, parts: tuple[bytes, ...], kinds: tuple[Kind, ...]) -> list[bytes] | None:
+    """Return what stands between ``parts`` in ``head``, where that is all of it and each is of its
+    kind; None: it is for ``cut`` to say what that is.
+
+    ``cut`` would find the same, in three times the time: no value holds what it looks for, which is
+    in ``parts`` then, where it found it before.
+    """
+    if not head.startswith(parts[0]):
+        return None
+    found, start = [], len(parts[0])
+    for kind, part in zip(kinds, parts[1:], strict=True):
+        end = head.find(part, start)
+        if end < 0 or not kind.fullmatch(head, start, end):
+            return None
+        found.append(head[start:end])
+        start = end + len(part)
+    return found if start == len(head) else None
 
 
 def around(head: bytes, spans: list[tuple[int, int]]) -> tuple[bytes, ...]:
@@ -107,11 +137,6 @@ def _parameter(head: bytes, at: int, name: int, line: int) -> tuple[int, int]:
 def _field(head: bytes, start: int) -> tuple[int, int]:
     """Return where the value of a header field is."""
     return start, head.find(b"\r\n", start)
-
-
-def is_cursor(head: bytes, start: int, end: int) -> bool:
-    """Tell whether what stands there could have been cut out as a cursor."""
-    return _CURSOR.fullmatch(head, start, end) is not None
 
 
 def is_plain(head: bytes) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from .again import Again
 from .broker.interface import Page
-from .cutting import Cut, cut, is_cursor, is_plain
+from .cutting import CURSOR, ETAGS, Cut, cut, is_plain, values
 from .handover import Head, date
 from .lifting import head_of
 from .remembered import Remembered
@@ -25,13 +25,13 @@ from .transports.poll import interval
 class Known:
     """A request that is remembered, and what its answers' heads look like: of 200, and of 304."""
 
-    __slots__ = ("_asked", "_parts", "_quiet", "_values", "again", "found", "unchanged")
+    __slots__ = ("_asked", "_kinds", "_parts", "_quiet", "_values", "again", "found", "unchanged")
 
-    def __init__(self, again: Again, parts: tuple[bytes, ...]) -> None:
+    def __init__(self, again: Again, cut: Cut) -> None:
         self.again = again
         self.found: Head | None = None
         self.unchanged: Head | None = None
-        self._parts = parts  # of its head
+        self._parts, self._kinds = cut.parts, cut.kinds  # of its head
         self._values: tuple[str | None, str] | None = None  # that were asked with last
         self._asked = again.asked
         #: What the last empty answer depended on, and it: before and behind an id that is new.
@@ -56,18 +56,19 @@ class Known:
             self._values = cursor, match
         return self._asked
 
-    def cursor_in(self, head: bytes) -> str | None:
-        """Return the cursor in ``head`` where that is all that differs; None: that takes ``cut``.
-
-        What stands around it is equal then, so ``cut`` would find the same.
-        """
-        if len(self._parts) != 2 or self.again.asked.cursor is None:
+    def values_in(self, head: bytes) -> tuple[str | None, str] | None:
+        """Return the cursor and the If-None-Match of ``head`` where it is this request's, else
+        None."""
+        found = values(head, self._parts, self._kinds)
+        if found is None:
             return None
-        before, behind = self._parts
-        if not head.startswith(before) or not head.endswith(behind):
-            return None
-        start, end = len(before), len(head) - len(behind)
-        return head[start:end].decode() if is_cursor(head, start, end) else None
+        cursor, match = None, ""
+        for kind, value in zip(self._kinds, found, strict=True):
+            if kind is CURSOR:
+                cursor = value.decode()
+            elif kind is ETAGS:
+                match = value.decode().strip()
+        return cursor, match
 
     def quiet(self, page: Page, asked: Asked) -> bytes | None:
         """Return the last answer where it was this one, because there is nothing new; with an id
@@ -134,7 +135,7 @@ class Lane:
         key = host, found.parts
         known = self._known.get(key)
         if known is None or known.again.waits != again.waits:
-            known = Known(again, found.parts)
+            known = Known(again, found)
             self._known.put(key, known)
         known.learn(again, response.status_code, made)
 

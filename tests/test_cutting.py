@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pushapp.cutting import cut, is_plain
+from pushapp.cutting import Cut, cut, is_plain, values
 
 HEAD = (
     b"GET /push/poll?channels=public:a&cursor=abc.12&_=1700 HTTP/1.1\r\nHost: x\r\n"
@@ -42,6 +42,7 @@ def test_the_values_are_cut_out_and_told() -> None:
 def test_other_values_make_an_equal_head(old: bytes, new: bytes) -> None:
     one, other = cut(HEAD), cut(HEAD.replace(old, new, 1))
     assert one is not None and other is not None and one.parts == other.parts
+    assert one.kinds == other.kinds and is_the_short_way_right(one, HEAD.replace(old, new, 1))
 
 
 @pytest.mark.parametrize(
@@ -73,6 +74,42 @@ def test_what_is_not_plain_is_no_equal_head(old: bytes, new: bytes) -> None:
     """It has another key, or none."""
     one, other = cut(HEAD), cut(HEAD.replace(old, new, 1))
     assert one is not None and (other is None or other.parts != one.parts)
+    assert not is_the_short_way_right(one, HEAD.replace(old, new, 1))
+
+
+def is_the_short_way_right(known: Cut, head: bytes) -> bool:
+    """Tell whether ``values`` takes ``head`` for ``known``'s; then ``cut`` must find the same."""
+    found = values(head, known.parts, known.kinds)
+    if found is None:
+        return False
+    other = cut(head)
+    assert other is not None and (other.parts, other.kinds) == (known.parts, known.kinds)
+    around = [*found, b""]
+    assert b"".join(p + v for p, v in zip(known.parts, around, strict=True)) == head
+    texts = [text for text in (other.cursor, other.stamp) if text is not None]
+    assert [value.decode() for value in found[: len(texts)]] == texts
+    return True
+
+
+def longer(value: bytes) -> st.SearchStrategy[bytes]:
+    """Make values out of what heads are made of, in the place of ``value``."""
+    bits = st.sampled_from((b"cursor=", b"_=", b"&", b" HTTP/1.1", b"\r\n", b":", b" ", b"a", b"7"))
+    return st.lists(bits | st.just(value), max_size=4).map(b"".join)
+
+
+VALUES = (b"abc.12", b"1700", b"r-1", b'"abc.12"', b"00-ab-cd-01")
+
+
+@given(st.tuples(*map(longer, VALUES)))
+def test_the_short_way_finds_what_the_long_one_does(put: tuple[bytes, ...]) -> None:
+    """Whatever stands where values do."""
+    known = cut(HEAD)
+    assert known is not None
+    head, rest = b"", HEAD
+    for old, new in zip(VALUES, put, strict=True):
+        before, _, rest = rest.partition(old)
+        head += before + new
+    is_the_short_way_right(known, head + rest)
 
 
 @given(st.integers(0, len(HEAD) - 1), st.binary(max_size=3))
@@ -81,6 +118,7 @@ def test_heads_with_one_key_differ_in_their_values_alone(at: int, put: bytes) ->
     changed = HEAD[:at] + put + HEAD[at + 1 :]
     one, other = cut(HEAD), cut(changed)
     assert one is not None
+    is_the_short_way_right(one, changed)
     if other is None or other.parts != one.parts:
         return
     rest = changed
