@@ -55,7 +55,7 @@ GUARDS = {
         (
             (
                 "transports/stream.py",
-                "            self.context.hub.join(self, listens)\n",
+                "        self.context.hub.join(self, listens)\n",
                 "",
             ),
             (
