@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 PATIENCE = 1.0  # seconds that the rest of a head may take before it is gunicorn's
 _BEGIN = b"GET /"
-_NOTHING = Asked(())
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +39,9 @@ class Bay:
     """One connection, as the owner of its socket between requests."""
 
     __slots__ = (
-        "_asked",
         "_busy",
         "_connection",
         "_early",
-        "_head",
         "_known",
         "_lot",
         "_parked",
@@ -59,8 +56,7 @@ class Bay:
         self._early = b""  # of the next request, as far as it has come
         self._since = 0.0  # monotonic seconds; when it began to be idle
         self._busy = False  # a request is being answered
-        self._known: Known | None = None  # what was asked last, ...
-        self._head, self._asked = b"", _NOTHING  # ... with which head, and what it meant
+        self._known: Known | None = None  # what was asked last
         self._posted: Found | None = None  # what was published last
         self.slot: Slot | None = None  # the wheel's
 
@@ -214,21 +210,14 @@ class Bay:
     def _find(self, head: bytes) -> Asked | None:
         """Return what is asked for where the lane knows it; mostly it is the same as before."""
         known = self._known
-        if known is not None:
-            if head == self._head:
-                return self._asked
-            found = known.values_in(head)
-        if known is None or found is None:
-            looked = self._connection.yard.find(head, self._connection.host)
-            if looked is None:
-                return None
-            known, cut = looked
-            found = cut.cursor, cut.match
         try:
-            asked = known.asked(*found)
+            asked = None if known is None else known.asks(head)
+            if asked is None:
+                known = self._connection.yard.find(head, self._connection.host)
+                asked = None if known is None else known.asks(head)
         except PushError:  # the app says so
             return None
-        self._known, self._head, self._asked = known, head, asked
+        self._known = known
         return asked
 
     def _begin_to_read(self, known: Known, asked: Asked, head: bytes) -> None:

@@ -25,40 +25,45 @@ from .transports.poll import interval
 class Known:
     """A request that is remembered, and what its answers' heads look like: of 200, and of 304."""
 
-    __slots__ = ("_asked", "_kinds", "_parts", "_quiet", "_values", "again", "found", "unchanged")
+    __slots__ = (
+        "_asked",
+        "_head",
+        "_kinds",
+        "_parts",
+        "_quiet",
+        "_values",
+        "again",
+        "found",
+        "unchanged",
+    )
 
     def __init__(self, again: Again, cut: Cut) -> None:
         self.again = again
         self.found: Head | None = None
         self.unchanged: Head | None = None
         self._parts, self._kinds = cut.parts, cut.kinds  # of its head
-        self._values: tuple[str | None, str] | None = None  # that were asked with last
+        self._head = b""  # that came last, ...
+        self._values: tuple[str | None, str] | None = None  # ... with these values
         self._asked = again.asked
         #: What the last empty answer depended on, and it: before and behind an id that is new.
         self._quiet: tuple[object, bytes, bytes | None] | None = None
 
     def learn(self, again: Again, status: int, head: Head) -> None:
         """Know what the app has allowed and answered now."""
-        self.again, self._values, self._quiet = again, None, None
+        self.again, self._head, self._values, self._quiet = again, b"", None, None
         if status == 304:
             self.unchanged = head
         else:
             self.found = head
 
-    def asked(self, cursor: str | None, match: str) -> Asked:
-        """Return what is asked for with these values; many ask with the same.
+    def asks(self, head: bytes) -> Asked | None:
+        """Return what is asked for where ``head`` is this request's, else None; many ask alike.
 
         Raises:
-            InvalidInput: one is no cursor.
+            InvalidInput: its cursor is none.
         """
-        if self._values != (cursor, match):
-            self._asked = self.again.asks(cursor, match)
-            self._values = cursor, match
-        return self._asked
-
-    def values_in(self, head: bytes) -> tuple[str | None, str] | None:
-        """Return the cursor and the If-None-Match of ``head`` where it is this request's, else
-        None."""
+        if head == self._head:
+            return self._asked
         found = values(head, self._parts, self._kinds)
         if found is None:
             return None
@@ -68,7 +73,11 @@ class Known:
                 cursor = value.decode()
             elif kind is ETAGS:
                 match = value.decode().strip()
-        return cursor, match
+        if self._values != (cursor, match):
+            self._asked = self.again.asks(cursor, match)
+            self._values = cursor, match
+        self._head = head
+        return self._asked
 
     def quiet(self, page: Page, asked: Asked) -> bytes | None:
         """Return the last answer where it was this one, because there is nothing new; with an id
@@ -106,13 +115,12 @@ class Lane:
     def __len__(self) -> int:
         return len(self._known)
 
-    def find(self, head: bytes, host: object) -> tuple[Known, Cut] | None:
+    def find(self, head: bytes, host: object) -> Known | None:
         """Return what is known of a request with this head from this ``host``."""
         found = cut(head)
         if found is None:
             return None
-        known = self._known.get((host, found.parts))
-        return None if known is None else (known, found)
+        return self._known.get((host, found.parts))
 
     def learn(
         self,

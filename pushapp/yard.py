@@ -26,7 +26,6 @@ from gevent.event import Event
 from .bay import Bay
 from .body import linger
 from .connection import Connection
-from .cutting import Cut
 from .doors import Doors
 from .extension import live_pushes
 from .handover import CONNECTION, VERDICT
@@ -231,7 +230,7 @@ class Yard:
         connection.bay = None
         self._bays.discard(bay)
 
-    def find(self, head: bytes, host: object) -> tuple[Known, Cut] | None:
+    def find(self, head: bytes, host: object) -> Known | None:
         """Return what the lane knows of a request."""
         return None if self.lane is None or self.draining else self.lane.find(head, host)
 
