@@ -1,13 +1,16 @@
 """Doing much beside others: starting it, as a greenlet or as a thread in a process that is not
-patched; stopping on the way; and how slowly what concerns very many clients is done."""
+patched; locks between them; stopping on the way; and how slowly what concerns very many clients is
+done."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable
+from typing import cast
 
 import gevent
+from gevent.lock import RLock
 from gevent.monkey import is_module_patched
 
 CALM = 500  # clients that may come back within a second
@@ -26,6 +29,14 @@ def spawn(function: Callable[..., object], *args: object) -> None:
         gevent.spawn(function, *args)
     else:
         threading.Thread(target=function, args=args, daemon=True).start()
+
+
+def reentrant_lock() -> threading.RLock:
+    """Return a lock that its holder may take again. In a patched process it is gevent's own, which
+    takes 0.6 µs: threading's is all Python there, and takes 1.4."""
+    if is_module_patched("threading"):
+        return cast(threading.RLock, RLock())
+    return threading.RLock()
 
 
 def let_others() -> None:

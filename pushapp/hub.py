@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 
 from .audiences import Audiences
-from .background import let_others
+from .background import let_others, reentrant_lock
 from .backlogs import Backlogs
 from .broker.interface import Broker, Page
 from .errors import LogUnavailable
@@ -49,7 +49,7 @@ class Hub:
         self, broker: Broker, seats: Seats | None = None, tally: Tally | None = None
     ) -> None:
         self.tally = Tally() if tally is None else tally
-        self.lock = threading.RLock()
+        self.lock = reentrant_lock()
         self.seats = Seats() if seats is None else seats
         self.wheel = Wheel(self.lock)
         self.draining = False
