@@ -238,15 +238,18 @@ class LogFile:
     def note(self) -> None:
         """Note how far the log is, for whoever opens the file next; never less than is noted."""
         seen = epoch, head = self._seen
-        if self.is_noted:
+        # Another file at the path is its opener's to note: noted as the owner of the old one's -wal
+        # it would get that applied, and a number of ours may be another file's by now.
+        if self.is_noted or self._inodes != self._inodes_there():
             return
         known = read_note(self.wake_folder)
         if (known.boot, known.epoch) == (self._boot, epoch):
             head = max(head, known.head)
-        # What stands at the path now may be another file that nobody has opened yet: noted as the
-        # owner of the old one's -wal it would get that applied.
         write_note(self.wake_folder, Note(*self._inodes, self._boot, epoch, head))
         self._noted = seen
+
+    def _inodes_there(self) -> tuple[int, int]:
+        return inode_of(self.path), inode_of(f"{self.path}-wal")
 
     def note_alone(self) -> None:
         """The same, unless the file is being opened just now; for a native thread."""
