@@ -184,7 +184,7 @@ def readiness(push: Push) -> tuple[bool, dict[str, Check]]:
     except LogUnavailable as error:
         return False, {"log": Check(False, str(error))}
     checks["log"] = Check(True, push.broker.durability)
-    listens, draining = push.hub.listens, push.hub.draining
+    listens, draining = push.hub.listener.is_well, push.hub.draining
     checks["listener"] = Check(
         listens, "follows the log" if listens else "this worker does not follow the log"
     )

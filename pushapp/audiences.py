@@ -1,6 +1,7 @@
 """Who listens to which channel, in this worker.
 
-What belongs here: keeping that small. What does not: who gets what (``hub``).
+What belongs here: keeping that small, and who gets which of some messages. What does not: how far
+each has been served (``hub``).
 
 Very many clients have a channel of their own, as ``user:42`` is: a dictionary of one listener takes
 230 bytes, the listener itself none.
@@ -8,8 +9,9 @@ Very many clients have a channel of their own, as ``user:42`` is: a dictionary o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
+from .message import Bundle, Loss, Message
 from .subscriber import Subscriber
 
 
@@ -60,3 +62,33 @@ class Audiences:
                 del self._found[channel]
                 empty.append(channel)
         return empty
+
+    def concerned(self, lost: Sequence[Loss]) -> list[tuple[Subscriber, list[Loss]]]:
+        """Return whom ``lost`` concerns, with what of it does."""
+        told: dict[Subscriber, list[Loss]] = {}
+        for loss in lost:
+            for subscriber in self.of(loss.channel):
+                told.setdefault(subscriber, []).append(loss)
+        return list(told.items())
+
+    def plan(self, messages: Sequence[Message]) -> list[tuple[Bundle, list[Subscriber]]]:
+        """Return who gets which bundle; those who listen to the same of these share one."""
+        by_channel: dict[str, list[Message]] = {}
+        for message in messages:
+            if message.channel in self._found:
+                by_channel.setdefault(message.channel, []).append(message)
+        if len(by_channel) == 1:
+            ((channel, own),) = by_channel.items()
+            return [(Bundle(own), list(self.of(channel)))]
+        touched: dict[Subscriber, tuple[str, ...]] = {}
+        for channel in by_channel:
+            for subscriber in self.of(channel):
+                touched[subscriber] = (*touched.get(subscriber, ()), channel)
+        groups: dict[tuple[str, ...], list[Subscriber]] = {}
+        for subscriber, channels in touched.items():
+            groups.setdefault(channels, []).append(subscriber)
+        plan = []
+        for channels, subscribers in groups.items():
+            wanted = frozenset(channels)
+            plan.append((Bundle([m for m in messages if m.channel in wanted]), subscribers))
+        return plan

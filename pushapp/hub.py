@@ -1,8 +1,8 @@
 """The subscribers of this worker, and how messages get to them: one hub per worker.
 
-What belongs here: who listens to which channel, how far the worker has followed the log, and the
-one loop that hands out. What does not: how a message looks on a wire (``transports``), how bytes
-get into a socket (``parking``).
+What belongs here: who waits, how far each has been served, and handing out. What does not: the loop
+that follows the log (``listener``), who gets which message (``audiences``), how it looks on a wire
+(``transports``), how bytes get into a socket (``parking``).
 
 The law of it, in three sentences. A subscriber *joins* first, so that the log is followed for its
 channels; then it reads the log from its cursor on; then it *goes live*, which is granted only when
@@ -25,7 +25,8 @@ from .backlogs import Backlogs
 from .broker.interface import Broker, Page
 from .errors import LogUnavailable
 from .glance import Glance
-from .message import Bundle, Cursor, Loss, Message, is_internal
+from .listener import RETRY, Listener
+from .message import Bundle, Cursor, is_internal
 from .seats import Seats
 from .subscriber import Subscriber as Subscriber
 from .tally import Tally
@@ -34,9 +35,6 @@ from .window import Window
 
 CHUNK = 128  # deliveries between two looks at the clock
 TURN = 0.005  # seconds a fan-out may keep polls and publishes waiting
-STALE = 10.0  # seconds without a sign of the listener after which the worker is not ready
-LISTEN = 1.0  # seconds the listener waits at most before it looks for itself
-_RETRY = 0.5  # seconds between attempts while the log does not answer
 _EPOCH_TRIES = 500  # of 10 ms each, for the hub to notice a new epoch that a reader saw first
 
 log = logging.getLogger(__name__)
@@ -53,7 +51,6 @@ class Hub:
         self.seats = Seats() if seats is None else seats
         self.wheel = Wheel(self.lock)
         self.draining = False
-        self.stirred = threading.Event()  # set whenever the log may have something for this worker
         self.log = broker.log
         self._follower = broker.log.follow()
         self._position = self._follower.position  # handed out to everybody up to here
@@ -65,12 +62,14 @@ class Hub:
         self._subscribers: dict[Subscriber, None] = {}  # a set takes up to three times as much
         self._moved: set[str] = set()  # channels where somebody came or left since ``moved``
         self._left: set[Subscriber] = set()  # who has left some of its channels within this page
-        self.heard = time.monotonic()  # when the listener last read the log
         self._closed = threading.Event()
+        self.listener = Listener(
+            self._follower, self.tally, self._closed, self._take, self.drain_all
+        )
         self._loops = [
             threading.Thread(target=self._keep, args=(loop,), name=name, daemon=True)
             for loop, name in (
-                (self._listen, "pushapp-listener"),
+                (self.listener.run, "pushapp-listener"),
                 (self.wheel.run, "pushapp-wheel"),
             )
         ]
@@ -84,11 +83,6 @@ class Hub:
     def position(self) -> Cursor:
         """A point up to which every live subscriber has been handed everything."""
         return self._position
-
-    @property
-    def listens(self) -> bool:
-        """Whether the listener has read the log lately."""
-        return time.monotonic() - self.heard < STALE
 
     @property
     def channels(self) -> int:
@@ -243,37 +237,12 @@ class Hub:
                 loop()
             except Exception:
                 log.exception("a loop of the hub has ended; beginning anew")
-                self._closed.wait(_RETRY)
+                self._closed.wait(RETRY)
 
-    def _listen(self) -> None:
-        """Follow the log for ever: the one loop that nothing may end but ``close``."""
-        complained = False
-        while not self._closed.is_set():
-            try:
-                page = self._follower.next(LISTEN)
-            except LogUnavailable as error:
-                if not complained:
-                    log.error("the log does not answer: %s", error)
-                complained = True
-                self.tally.log_errors["follow"] += 1
-                self._closed.wait(_RETRY)
-                continue
-            except Exception:
-                log.exception("following the log failed; trying again")
-                self._closed.wait(_RETRY)
-                continue
-            if complained:
-                log.warning("the log answers again")
-                complained = False
-            self.heard = time.monotonic()
-            self.stirred.set()
-            try:
-                self.window.sweep()
-                if page.cursor != self._position:
-                    self._hand_out(page)
-            except Exception:
-                log.exception("handing out failed; everybody comes back with their cursor")
-                self.drain_all(page.cursor)
+    def _take(self, page: Page) -> None:
+        self.window.sweep()
+        if page.cursor != self._position:
+            self._hand_out(page)
 
     def _hand_out(self, page: Page) -> None:
         with self.lock:
@@ -283,10 +252,10 @@ class Hub:
             if ended:
                 for subscriber in self._subscribers:
                     subscriber.n = -1
-            told = self._losses(page.lost)
+            told = self._audiences.concerned(page.lost)
             if self.tally.traffic is not None:
                 self.tally.traffic.follow(page.messages)
-            plan = self._plan(page.messages)
+            plan = self._audiences.plan(page.messages)
         start = Cursor(page.cursor.epoch, 0) if ended else self._position
         turn = time.monotonic()
         for subscriber, lost in told:
@@ -366,35 +335,6 @@ class Hub:
         log.exception("handing out to %r failed; it is let go", subscriber)
         self.leave(subscriber)
         subscriber.abandon()
-
-    def _losses(self, lost: Sequence[Loss]) -> list[tuple[Subscriber, list[Loss]]]:
-        told: dict[Subscriber, list[Loss]] = {}
-        for loss in lost:
-            for subscriber in self._audiences.of(loss.channel):
-                told.setdefault(subscriber, []).append(loss)
-        return list(told.items())
-
-    def _plan(self, messages: Sequence[Message]) -> list[tuple[Bundle, list[Subscriber]]]:
-        """Return who gets which bundle; those who listen to the same of these share one."""
-        by_channel: dict[str, list[Message]] = {}
-        for message in messages:
-            if message.channel in self._audiences:
-                by_channel.setdefault(message.channel, []).append(message)
-        if len(by_channel) == 1:
-            ((channel, own),) = by_channel.items()
-            return [(Bundle(own), list(self._audiences.of(channel)))]
-        touched: dict[Subscriber, tuple[str, ...]] = {}
-        for channel in by_channel:
-            for subscriber in self._audiences.of(channel):
-                touched[subscriber] = (*touched.get(subscriber, ()), channel)
-        groups: dict[tuple[str, ...], list[Subscriber]] = {}
-        for subscriber, channels in touched.items():
-            groups.setdefault(channels, []).append(subscriber)
-        plan = []
-        for channels, subscribers in groups.items():
-            wanted = frozenset(channels)
-            plan.append((Bundle([m for m in messages if m.channel in wanted]), subscribers))
-        return plan
 
     def drain_all(self, position: Cursor) -> None:
         """Let everybody go who was to be handed something up to ``position``."""

@@ -162,7 +162,7 @@ def of_push(push: Push) -> dict[str, tally.Series]:
         "present": tally.by_label(dict(zip(tally.PRESENT, running.presence.counts, strict=True))),
         "unsent_bytes": {(): lot.unsent},
         "unsent_connections": {(): len(lot.backlogged)},
-        "follow_age_seconds": {(): time.monotonic() - hub.heard},
+        "follow_age_seconds": {(): time.monotonic() - hub.listener.heard},
         "draining": {(): float(hub.draining)},
     }
 

@@ -58,7 +58,7 @@ class Running:
             record=bool(settings.webhook_url),
             moved=self.hub.moved,
         )
-        self.orders = Orders(self.broker, self.hub.stirred)
+        self.orders = Orders(self.broker, self.hub.listener.stirred)
         self.revocations = Revocations(
             self.broker.leases, self.hub, push.tokens, self.orders, self.presence
         )

@@ -24,7 +24,7 @@ LAYERS = [
         "tally",
         "traffic",
     },
-    {"cutting", "wheel", "window"},
+    {"cutting", "wheel", "window", "listener"},
     {"glance"},
     {"backlogs"},
     {"subscriber", "seats", "audiences"},
