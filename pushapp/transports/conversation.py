@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from ..auth import Grant, Sketch
 from ..background import let_others, spawn
-from ..errors import Flood, InvalidInput, NoCredentials, NotFound, PushError, Unavailable
+from ..errors import Flood, InvalidInput, NoCredentials, NotFound, PushError
 from ..message import Cursor, Loss, dump
 from ..outlet import Outlet
 from ..parking import ParkedSocket
@@ -65,7 +65,7 @@ class Conversation(Stream):
         self._asked: Asked | None = asked
         self._unknown = unknown  # it has to bring a token first, or is told this
         self._ops, self._limit = ops, limit
-        # what is being done, an op most often, and what is to be done after it
+        # what is to be done after what is being done, an op most often; None: nothing is
         self._waiting: list[Callable[[], None]] | None = None
 
     # -- beginning -----------------------------------------------------------------------------
@@ -97,17 +97,22 @@ class Conversation(Stream):
 
     def _enqueue(self, payload: bytes) -> None:
         """Do one op after the other, in a greenlet, because an op may wait for the log."""
-        if self._waiting:
-            self._waiting.append(partial(self._do, payload))
-        else:
-            self._soon(partial(self._do, payload))
+        do = partial(self._do, payload)
+        with self.context.hub.lock:
+            if self._waiting is None:
+                self._begin_work(do)
+            else:
+                self._waiting.append(do)
 
     def _soon(self, do: Callable[[], None]) -> None:
         """Do it before the ops that wait, which may ask how far this stream has been served."""
-        waiting = self._waiting
-        if waiting is not None:
-            waiting.insert(1, do)
-            return
+        with self.context.hub.lock:
+            if self._waiting is None:
+                self._begin_work(do)
+            else:
+                self._waiting.insert(0, do)
+
+    def _begin_work(self, do: Callable[[], None]) -> None:
         self._waiting = [do]
         if isinstance(self.outlet, ParkedSocket):
             self.outlet.pause()  # no more is read than one read's worth of ops
@@ -115,14 +120,22 @@ class Conversation(Stream):
 
     def _work(self, waiting: list[Callable[[], None]]) -> None:
         try:
-            while waiting and self.outlet is not None and not self.outlet.closed:
-                waiting[0]()
-                del waiting[0]
+            while (do := self._next(waiting)) is not None:
+                do()
                 let_others()  # a flood of them must not hold up the others
         finally:  # whatever became of an op, the next one is read
-            self._waiting = None
+            if self._waiting is waiting:
+                self._waiting = None
             if isinstance(self.outlet, ParkedSocket):
                 self.outlet.resume()
+
+    def _next(self, waiting: list[Callable[[], None]]) -> Callable[[], None] | None:
+        """Take what is to be done next; where that is nothing, whoever comes next begins anew."""
+        with self.context.hub.lock:  # real threads: nobody adds anything meanwhile
+            if waiting and self.outlet is not None and not self.outlet.closed:
+                return waiting.pop(0)
+            self._waiting = None
+            return None
 
     def _do(self, payload: bytes) -> None:
         ref: object = None
@@ -218,10 +231,8 @@ class Conversation(Stream):
         added = tuple(name for name in wanted if name not in self.channels)
         channels((*self.channels, *added), least=1)  # together they must not be too many
         grant = self._ops.may_subscribe(self._sketch, wanted)
-        try:
-            self._go_back(added, cursor, limit, grant, ref)
-        except PushError as error:
-            self.fail(error)  # half of it may have been sent: it comes back with its cursor
+        # where that fails half of it may have been sent: it comes back with its cursor
+        self._attempt(partial(self._go_back, added, cursor, limit, grant, ref))
 
     def _go_back(
         self, added: tuple[str, ...], cursor: Cursor | None, limit: int, grant: Grant, ref: object
@@ -233,8 +244,11 @@ class Conversation(Stream):
         """
         hub = self.context.hub
         with hub.lock:
-            if not self.live:  # where threads are real ones: it has just fallen behind
-                raise Unavailable("this connection is behind")
+            if not self.live:  # it has fallen behind while it was asked whether it may, or ended
+                if not self.reason and self._waiting is not None:
+                    again = partial(self._go_back, added, cursor, limit, grant, ref)
+                    self._waiting.insert(1, partial(self._attempt, again))
+                return
             position = hub.position_of(self)
             self.live = False
             self.channels = (*self.channels, *added)  # so that whoever ends it leaves these, too

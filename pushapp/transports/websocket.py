@@ -74,7 +74,7 @@ class WebSocket(Conversation):
         self._start(outlet, greeting)
         if early:
             self._feed(early)
-        if not self._waiting:
+        if self._waiting is None:
             outlet.resume()
 
     def on_input(self) -> None:
