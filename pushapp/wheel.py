@@ -67,12 +67,11 @@ class Wheel:
         second was half of what an idle worker used."""
         while not self._closed:
             self._earlier.wait(self._until_next())
-            now = int(time.monotonic() / TICK)
-            while self._now < now:  # slots that were missed are made up for, in their order
-                self._now += 1
-                due = self._slots.pop(self._now, None)
-                if due:
-                    self._fire(due)
+            now = self._now = int(time.monotonic() / TICK)
+            # Slots that were missed are made up for, in their order; also one that another thread
+            # has begun when it had just passed: it would wake us for ever, and never be due.
+            for number in sorted(n for n in tuple(self._slots) if n <= now):
+                self._fire(self._slots.pop(number))
 
     def _until_next(self) -> float:
         """Return for how many seconds nothing is due; who sets something earlier says so."""
