@@ -158,10 +158,16 @@ def _read(source: str) -> str:
 
 
 def _keys_of(document: Any) -> list[Key]:
-    """Return the keys of a JWK Set that count here; there may be others in it."""
+    """Return the keys of a JWK Set that count here; there may be others in it.
+
+    Raises:
+        ValueError: it is no JWK Set. An issuer's page that says so must not take all keys out.
+    """
     members = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(members, list):
+        raise ValueError('it has no list of "keys" (RFC 7517 section 5)')
     found = []
-    for member in members if isinstance(members, list) else []:
+    for member in members:
         if not isinstance(member, dict) or member.get("use", "sig") != "sig":
             continue
         ops = member.get("key_ops")

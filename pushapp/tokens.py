@@ -27,7 +27,9 @@ LONGEST = 8000  # characters; gunicorn takes header fields of 8,190 bytes
 _FEW = 1000  # withdrawn tokens that are kept, ended or not
 DIGEST = 15  # bytes: nobody finds a second text for one that was verified. 16 take 16 more
 _KNOWN = 10_000  # tokens remembered; whichever was used longest ago is verified again
-_MILLISECONDS = 1e11  # Unix seconds of the year 5138: such a number is in another unit
+#: Such a number is in another unit: milliseconds since 2001. The end of the year 9999, which .NET
+#: and others give to what never ends, is 253402300799 in seconds.
+_MILLISECONDS = 1e12
 
 _PATTERN = re.compile(r"[A-Za-z0-9_.:@|+~=-]{1,128}|[A-Za-z0-9_.:@|+~=-]{0,127}\*")
 

@@ -224,6 +224,21 @@ def test_a_key_that_was_taken_out_counts_no_longer(
     refused(old, tokens)
 
 
+@pytest.mark.parametrize("page", ['{"message":"down for maintenance"}', "[]", '{"keys":null}'])
+def test_an_answer_that_is_no_set_takes_no_keys_out(
+    issuer: Issuer, forward: Callable[[float], None], page: str
+) -> None:
+    """What a proxy in front of the issuer says, with a 200, must not end everybody."""
+    issuer.has(jwk(RSA, kid="1"))
+    tokens = known(jwks=issuer.url)
+    text = signed_by("RS256", kid="1")
+    assert tokens.verify(text).user == "42"
+    issuer.body = page
+    forward(key_set.JWKS_AGE + 1)
+    assert tokens.verify(text).user == "42"
+    assert issuer.asked == 2 and tokens.keys.taken_out == 0
+
+
 def test_a_key_that_was_taken_out_counts_no_longer_where_nobody_else_comes(
     issuer: Issuer, forward: Callable[[float], None]
 ) -> None:

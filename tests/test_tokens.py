@@ -142,6 +142,12 @@ def test_milliseconds_are_refused(claim: str) -> None:
     assert claim in refused(text) and "Unix seconds" in refused(text)
 
 
+def test_a_token_may_end_in_the_year_9999() -> None:
+    """What .NET and others give to one that never ends; in seconds."""
+    text = _signed(exp=253402300799)
+    assert Tokens(Settings(secret=SECRET)).verify(text).expires == 253402300799
+
+
 def test_a_token_ends_with_a_few_seconds_of_leeway() -> None:
     """Seen anew or known already: the clock decides each time."""
     now = [1000.0]
