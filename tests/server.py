@@ -106,8 +106,8 @@ class Server:
         self.wait_for_workers()
         return self
 
-    def launch(self) -> None:
-        """Start it and wait until some worker can serve."""
+    def begin(self) -> None:
+        """Start it, and wait for nothing."""
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command,
@@ -118,6 +118,11 @@ class Server:
                 stderr=log,
                 start_new_session=True,  # a process group of its own, so that none can stay behind
             )
+
+    def launch(self) -> None:
+        """Start it and wait until some worker can serve."""
+        self.begin()
+        assert self._process is not None
         deadline = time.monotonic() + LONG
         while not self._is_ready():
             try:

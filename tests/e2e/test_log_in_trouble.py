@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from ..clients import TRANSPORTS, Client
-from ..server import Server, until
+from ..server import LONG, Server, until
 from ..wire import Reply
 
 pytestmark = pytest.mark.e2e
@@ -126,12 +126,16 @@ def test_a_file_that_goes_bad_is_told_and_a_new_one_is_taken(
     assert server.workers() == workers
 
 
-def test_a_file_that_is_no_log_ends_the_start_and_says_why(
-    make_server: Callable[..., Server], tmp_path: Path
-) -> None:
-    """It is not overwritten, and nobody has to guess."""
+def test_a_server_whose_file_is_no_log_says_why_and_leaves_it_alone(tmp_path: Path) -> None:
+    """It is not overwritten, nobody has to guess, and it is not ready."""
     notes = tmp_path / "push.db"
     notes.write_bytes(b"somebody's notes " * 1000)
-    with pytest.raises(AssertionError, match="is not an SQLite database"):
-        make_server(expects_traceback=True)
-    assert notes.read_bytes().startswith(b"somebody's notes")
+    server = Server(tmp_path)
+    server.begin()
+    try:
+        until(lambda: "it is not an SQLite database" in server.log, "it says why", LONG)
+        reply = server.ask("GET", "/readyz")
+        assert reply.status == 503 and "it is not an SQLite database" in reply.json["detail"]
+    finally:
+        server.stop()
+    assert notes.read_bytes() == b"somebody's notes " * 1000
