@@ -29,7 +29,7 @@ from pushapp.broker.sqlite.schema import Place, adopt  # noqa: E402, I001
 from pushapp.publish import load_json  # noqa: E402
 from pushapp.republish import cut  # noqa: E402
 
-KEPT = 100  # messages of the channel: it is trimmed to that whenever a sixteenth more has come
+KEPT = 100  # messages of the channel: each one more takes the oldest out
 TURNS, REPEATS = 160, 25  # the least of so many repeats of so many: others disturb, none helps
 BODY = json.dumps({"channel": "public:bench", "data": "x" * 126}).encode()
 HEAD = (
@@ -70,7 +70,7 @@ def bare(path: Path) -> Callable[[], None]:
         run("SELECT id, base, last, last_time, kept FROM channel WHERE name = 'public:bench'")
         cursor.fetchone()
         run("INSERT INTO message VALUES (?, 1, ?, 'message', 0.5, NULL, ?)", (n, n - 1, data))
-        if kept > KEPT + KEPT // 16:
+        if kept > KEPT:
             oldest = "SELECT n FROM message WHERE channel = 1 ORDER BY n LIMIT ?"
             run(oldest, (kept - KEPT,)).fetchall()
             run("DELETE FROM message WHERE channel = 1 AND n <= ?", (n - KEPT,))

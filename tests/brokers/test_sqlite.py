@@ -200,16 +200,6 @@ def test_a_log_of_another_version_is_left_alone(path: Path) -> None:
 # -- the file's size, the disk, the sockets ------------------------------------------------------
 
 
-def test_a_channel_is_trimmed_several_messages_at_once(path: Path) -> None:
-    """To what is to be kept, once there is a sixteenth more."""
-    with opened(path) as broker:
-        given = append(broker, *[Draft(A, "1")] * 1062)
-        assert broker.log.history(A, 1)[1].kept == 1062
-        given += publish(broker, A)
-        messages, info = broker.log.history(A, 2000)
-        assert info.kept == 1000 and ids(messages) == given[-1000:]
-
-
 def test_who_has_gone_leaves_no_row(path: Path, clock: Clock) -> None:
     """Dropped, or with a worker that died."""
     with opened(path, clock=clock) as broker:

@@ -46,7 +46,6 @@ from .rows import (
 from .tx import Meta, Row, Tx
 from .writer import Writer
 
-_OVER = 16  # a channel has so many-th more before it is trimmed: one at a time costs 7 µs each
 _ROW = 1024  # bytes that a message counts for beside its data: what it takes in time
 
 _INSERT = (
@@ -68,7 +67,7 @@ class _Growing:
 
     def trim(self, tx: Tx) -> None:
         """Remove what it has too much."""
-        if self.kept > self.size + self.size // _OVER:
+        if self.kept > self.size:
             trim(tx, self.id, self.kept - self.size)
             self.kept = self.size
 
