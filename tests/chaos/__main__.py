@@ -24,7 +24,9 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--messages", type=int, default=26_000)
     parser.add_argument("--faults", type=int, default=200)
-    parser.add_argument("--rate", type=float, default=300.0, help="messages a second")
+    parser.add_argument(
+        "--rate", type=float, default=90.0, help="messages a second; so that faults end among them"
+    )
     parser.add_argument("--still", type=float, default=3.0, help="longest pause, in seconds")
     parser.add_argument("--seed", type=int, default=random.randrange(10**9))
     parser.add_argument("--folder", type=Path, help="where the servers' logs and receipts stay")

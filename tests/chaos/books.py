@@ -22,6 +22,7 @@ class Sent:
     id: str | None  # None: it was not acknowledged, and the publisher gave up
     at: float  # monotonic seconds of the answer; the same clock in all processes of a machine
     tries: int
+    since: float = 0.0  # monotonic seconds: it has been tried from here on
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,8 @@ class Publisher(threading.Thread):
         data = json.dumps({**body, "idempotency_key": key}).encode()
         gives_up = self._chance.random() < self._gives_up
         patience = _PATIENCE if self._gives_up else _LAST
-        until, ids, tries = time.monotonic() + patience, [None] * len(numbers), 0
+        since, ids, tries = time.monotonic(), [None] * len(numbers), 0
+        until = since + patience
         while time.monotonic() < until:
             tries += 1
             reply = self._try(data)
@@ -118,7 +119,7 @@ class Publisher(threading.Thread):
                 self.trouble.append(f"{numbers} were not acknowledged within {patience} s")
         at = time.monotonic()
         for number, id_ in zip(numbers, ids, strict=True):
-            self.book.append(Sent(number, self._channels[number], id_, at, tries))
+            self.book.append(Sent(number, self._channels[number], id_, at, tries, since))
 
     def _try(self, data: bytes) -> Reply | None:
         """Return the answer; None where there was none, after a pause."""

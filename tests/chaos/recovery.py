@@ -5,12 +5,13 @@ What belongs here: figures for each kind of fault. What does not: how they are p
 A reader is *late* where a message comes more than two seconds after it was acknowledged (a poller
 asks once a second, and hopping takes its time). It has recovered when the last of the late
 messages that were acknowledged in the time of the fault has come, counted from when the harm was
-undone. Publishers are *in the dark* for as long as nobody's publish is acknowledged.
+undone. Publishers are *in the dark* for as long as somebody is publishing and nobody's publish is
+acknowledged; they rest where all that a fault's time allows has been published.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -44,15 +45,15 @@ def kinds(
     faults: Sequence[Happened], sent: Iterable[Sent], readers: Iterable[Reader]
 ) -> dict[str, Kind]:
     """Return the figures, by the fault's name."""
+    sent = list(sent)
     answered = {entry.number: entry.at for entry in sent if entry.id is not None}
-    times = sorted(answered.values())
     ends = _ends(faults)
     found: dict[str, Kind] = {}
     for fault, end in zip(faults, ends, strict=True):
         kind = found.setdefault(fault.name, Kind())
         kind.times += 1
         kind.lasted.append(fault.end - fault.start)
-        kind.dark.append(dark(times, fault.start, end))
+        kind.dark.append(dark(sent, fault.start, end))
     during = {
         number: [n for n, fault in enumerate(faults) if fault.start <= at <= ends[n]]
         for number, at in answered.items()
@@ -85,13 +86,22 @@ def received(reader: Reader) -> Iterable[Got]:
         yield from (entry for entry in turn.entries if isinstance(entry, Got))
 
 
-def dark(times: Sequence[float], start: float, end: float) -> float:
-    """Return the longest that nothing was acknowledged, of what begins between ``start`` and
-    ``end``; ``times`` are of all acknowledgements."""
-    first, last = bisect_left(times, start), bisect_right(times, end)
-    around = times[first : last + 1]
-    gaps = (after - before for before, after in zip(around, around[1:], strict=False))
-    return max(gaps, default=0.0)
+def dark(sent: Iterable[Sent], start: float, end: float) -> float:
+    """Return the longest that somebody published and nothing was acknowledged, of what begins
+    between ``start`` and ``end``."""
+    longest, quiet, busy = 0.0, start, 0
+    events = [(entry.since, 1, False) for entry in sent]
+    events += [(entry.at, -1, entry.id is not None) for entry in sent]
+    # what begins comes before what ends in the same moment: nobody rests in between
+    for at, change, is_heard in sorted(events, key=lambda event: (event[0], -event[1])):
+        if busy and at > start:
+            longest = max(longest, at - quiet)
+        busy += change
+        if is_heard or busy == change == 1:
+            quiet = max(at, start)
+        if quiet > end:
+            break
+    return longest
 
 
 def share(values: Sequence[float], part: float) -> float:

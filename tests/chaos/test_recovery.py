@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .books import Got, Reader, Sent, Turn
-from .recovery import Happened, kinds
+from .recovery import Happened, dark, kinds
 
 CHANNEL = "public:a"
 
@@ -41,3 +41,15 @@ def test_what_happens_beside_counts_for_both() -> None:
     faults = [Happened("short", 11.0, 12.0), Happened("long", 10.0, 14.0)]
     found = kinds(faults, sent(11.5), [reader(14.5)])
     assert found["short"].recovered == [2.5] and found["long"].recovered == [0.5]
+
+
+def test_who_rests_is_not_in_the_dark() -> None:
+    """Only what is being published can stay unanswered; what was given up was published, too."""
+    book = [
+        Sent(0, CHANNEL, "e.1", 11.0, 1, since=10.5),
+        Sent(1, CHANNEL, None, 13.5, 1, since=12.0),  # a second after the last answer
+        Sent(2, CHANNEL, "e.2", 15.0, 1, since=14.0),
+    ]
+    assert dark(book, 10.0, 20.0) == 1.5
+    assert dark(book, 13.0, 20.0) == 1.0
+    assert dark(book, 15.5, 20.0) == 0.0
