@@ -100,15 +100,20 @@ def test_on_a_full_disk_a_publish_is_refused_and_reading_goes_on(
 
 
 def test_a_file_that_goes_bad_is_told_and_a_new_one_is_taken(
-    make_server: Callable[..., Server], connect: Callable[..., Client], channel: str
+    make_server: Callable[..., Server],
+    connect: Callable[..., Client],
+    channel: str,
+    tmp_path: Path,
 ) -> None:
     """Every route says so in plain words; no worker dies, and none needs a restart."""
     server = make_server()
     workers = server.workers()
     server.publish(channel, "gone")
     client = connect("sse", server, [channel])
+    bad = tmp_path / "bad"
+    bad.write_bytes(b"this is no database " * 1000)
     server.remove_log()
-    server.database.write_bytes(b"this is no database " * 1000)
+    bad.replace(server.database)  # in one step: a worker may have begun a new one meanwhile
 
     assert_says_not_now(server.post({"channel": channel, "data": "refused"}))
     for transport in ("poll", "longpoll", "sse"):
