@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -69,30 +70,38 @@ def test_a_file_that_stays_locked_is_unavailable(path: Path) -> None:
         assert ids(broker.log.history(A, 10)[0]) == given
 
 
+def together_behind_a_lock(path: Path, work: Callable[[], None], count: int) -> None:
+    """Have ``count`` threads do ``work``, in a file that is locked until all of them are there."""
+    holds, arrived = threading.Event(), threading.Semaphore(0)
+
+    def hold() -> None:
+        with locked(path):
+            holds.set()
+            for _ in range(count):
+                assert arrived.acquire(timeout=TIMEOUT)
+
+    def arrive_and_work() -> None:
+        arrived.release()
+        work()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert holds.wait(TIMEOUT)
+    together(*[arrive_and_work] * count)
+    holder.join(TIMEOUT)
+
+
 def test_who_waits_is_committed_together(path: Path) -> None:
     """What waits for a locked file takes fewer transactions than publishes."""
     with opened(path) as broker:
         publish(broker, A)
         before = broker.writer.transactions
-        arrived = threading.Semaphore(0)
         given: list[str] = []
 
         def work() -> None:
-            arrived.release()
             given.extend(publish(broker, A))
 
-        def hold() -> None:
-            with locked(path):
-                holds.set()
-                for _ in range(30):
-                    assert arrived.acquire(timeout=TIMEOUT)
-
-        holds = threading.Event()
-        holder = threading.Thread(target=hold)
-        holder.start()
-        assert holds.wait(TIMEOUT)
-        together(*[work] * 30)
-        holder.join(TIMEOUT)
+        together_behind_a_lock(path, work, 30)
 
         assert broker.writer.transactions - before < 30
         assert set(given) < set(ids(broker.log.history(A, 100)[0])) and len(given) == 30
@@ -105,24 +114,11 @@ def test_what_is_committed_together_is_bounded(path: Path) -> None:
         publish(broker, A)
         before = broker.writer.transactions
         thousand = [Draft(A, "1")] * 1000
-        arrived = threading.Semaphore(0)
 
         def work() -> None:
-            arrived.release()
             append(broker, *thousand)
 
-        def hold() -> None:
-            with locked(path):
-                holds.set()
-                for _ in range(8):
-                    assert arrived.acquire(timeout=TIMEOUT)
-
-        holds = threading.Event()
-        holder = threading.Thread(target=hold)
-        holder.start()
-        assert holds.wait(TIMEOUT)
-        together(*[work] * 8)
-        holder.join(TIMEOUT)
+        together_behind_a_lock(path, work, 8)
         assert broker.writer.transactions == before + 8
 
         assert broker.log.append_now([Append(thousand)] * 2) is None
