@@ -140,14 +140,6 @@ def test_a_restart_loses_nothing(
         tab.listen(transport, [channel])
     tab.wait_open(*TRANSPORTS)
 
-    def restart() -> None:
-        if end == "kill":
-            server.kill()
-            server.start()
-        else:
-            server.restart()
-
-    restarting = threading.Thread(target=restart)
     published = 0
 
     def publish() -> None:
@@ -157,10 +149,22 @@ def test_a_restart_loses_nothing(
 
     while published < 20:
         publish()
-    restarting.start()
-    while restarting.is_alive():
-        publish()
-    restarting.join()
+    over = threading.Event()
+
+    def publish_on() -> None:
+        while not over.is_set():
+            publish()
+
+    publishing = threading.Thread(target=publish_on)
+    publishing.start()
+    try:
+        server.kill() if end == "kill" else server.stop()
+        for transport in TRANSPORTS:  # one that polls learns of it with its next poll alone
+            tab.wait(transport, "push.readyState === push.CONNECTING")
+        server.start()
+    finally:
+        over.set()
+        publishing.join()
     for _ in range(20):
         publish()
     for transport in TRANSPORTS:
