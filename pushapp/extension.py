@@ -85,6 +85,7 @@ class Push(Calls):
         secrets = (self.settings.secret, *self.settings.old_secrets)
         self.ids, self.tickets = ConnectionIds(*secrets), Tickets(*secrets)
         self.limits = Limits(self.settings.quota)
+        self.tally.is_latest_only = self.settings.is_latest_only
         self._app = app
         app.extensions["push"] = self
         blueprint = Blueprint("push", __name__, url_prefix=self.settings.prefix)

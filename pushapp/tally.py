@@ -11,7 +11,7 @@ is known beforehand, and nothing private is shown.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Literal
@@ -54,7 +54,8 @@ REFUSALS = (
     "other",
 )
 PRESENT = ("stream", "poller", "gone")
-OUTCOMES = ("recovered", "expired", "epoch", "limit")
+#: ``skipped``: what nobody wants, of a channel that keeps its newest message alone, which is there.
+OUTCOMES = ("recovered", "skipped", "expired", "epoch", "limit")
 OPERATIONS = ("append", "read")
 
 _LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
@@ -104,7 +105,7 @@ METRICS = (
         "counter",
         "recoveries",
         "streams that came with a cursor, and on all transports how often a client was told of a"
-        " loss, by its reason",
+        " loss, by its reason; skipped: of channels that keep one message, which came",
         _ALL | {"outcome": OUTCOMES},
     ),
     Metric(
@@ -183,6 +184,7 @@ class Tally:
     """What one Push of a process has counted. Whoever counts adds to a number of these."""
 
     def __init__(self) -> None:
+        self.is_latest_only: Callable[[str], bool] = lambda channel: False  # as ``Settings``' is
         self.published = 0
         self.deliveries = dict.fromkeys(
             TRANSPORTS, 0
@@ -219,8 +221,14 @@ class Tally:
 
     def lost(self, transport: str, lost: Iterable[Loss]) -> None:
         """Count a client that is told of ``lost``: once for each reason."""
-        for reason in {loss.reason for loss in lost}:
-            self.recoveries[transport, reason] += 1
+        for outcome in set(map(self._outcome, lost)):
+            self.recoveries[transport, outcome] += 1
+
+    def _outcome(self, loss: Loss) -> str:
+        is_there = loss.before is not None  # the newest
+        if loss.reason == "expired" and is_there and self.is_latest_only(loss.channel):
+            return "skipped"
+        return loss.reason
 
     def numbers(self) -> dict[str, Series]:
         """Return what has been counted, by metric and labels."""

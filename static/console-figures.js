@@ -128,7 +128,7 @@ export class Figures {
       const more = (metric, fits) => Object.entries(last[metric] || {}).reduce(
         (all, [label, value]) => all + (fits(label) ? value - ((first[metric] || {})[label] || 0) : 0), 0);
       grown.recovered += more('recoveries', (label) => label.endsWith('.recovered'));
-      grown.lost += more('recoveries', (label) => !label.endsWith('.recovered'));
+      grown.lost += more('recoveries', (label) => !/\.(recovered|skipped)$/.test(label));
       grown.slow += more('ended', (label) => label.endsWith('.slow'));
       grown.error += more('ended', (label) => label.endsWith('.error'));
       grown.refused += more('refusals', () => true);

@@ -144,7 +144,7 @@ def test_the_last_minute_is_no_longer(page: Page) -> None:
         100,
         refusals={"invalid": 8, "other": 1},
         ended={"sse.slow": 3, "sse.error": 8, "sse.gone": 40},
-        recoveries={"sse.recovered": 2, "poll.expired": 1, "sse.epoch": 1},
+        recoveries={"sse.recovered": 2, "sse.skipped": 9, "poll.expired": 1, "sse.epoch": 1},
     )
     minute = add(page, [start, middle, end], "figures.minute()")
     assert minute["refused"] == 4  # since 40 s, of which the message at 0 s tells

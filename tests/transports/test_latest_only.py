@@ -10,9 +10,11 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from pushapp.tally import TRANSPORTS
+
 from ..clients import Client, WebSocket
 from ..scrape import scrape
-from ..server import Server, until
+from ..server import API_KEY, Server, until
 from .conftest import Connect
 from .test_contract import number
 
@@ -78,6 +80,9 @@ def test_who_reads_slowly_skips_to_the_newest_and_is_told(
         read_up_to(client, last)
         check(client, name, ids)
         assert [e for e in client.events if e.get("type") == "live"][-1]["recovered"] is True
+        told = {"transport": client.transport}
+        assert scrape(server).total("recoveries_total", outcome="skipped", **told) >= 1
+        assert scrape(server).total("recoveries_total", outcome="expired", **told) == 0
         client.close()
     assert "reason=slow" not in server.log
 
@@ -86,6 +91,37 @@ def test_who_reads_slowly_skips_to_the_newest_and_is_told(
         return not {client.wire.local_port for client in slow} & set(server.connections())
 
     until(have_left, "it is noticed that they left")
+
+
+def test_who_comes_back_to_the_newest_has_lost_nothing_that_anybody_wants(
+    make_server: Callable[..., Server], connect: Connect, channel: str
+) -> None:
+    """The client is told all the same; an alert looks at the losses that are none of these."""
+    server = make_server(WEB_CONCURRENCY=1, **LATEST)
+    name = channel.replace("public", "prices")
+
+    def come_back(transport: str, start: str) -> tuple[Client, float, float]:
+        client = connect(transport, server, [name], start)
+        now = scrape(server)
+        skipped, expired = (
+            now.total("recoveries_total", transport=transport, outcome=outcome)
+            for outcome in ("skipped", "expired")
+        )
+        assert client.recovered is False and client.lost[0]["reason"] == "expired"
+        return client, skipped, expired
+
+    start = server.publish(name, "start")
+    for data in ("old", "new"):
+        server.publish(name, data)
+    for transport in TRANSPORTS:
+        client, *counts = come_back(transport, start)
+        assert counts == [1, 0] and client.data() == ["new"]
+
+    asked = {"Authorization": f"Bearer {API_KEY}"}
+    server.ask("DELETE", f"/push/channels/{name}/history", asked)
+    for transport in TRANSPORTS:  # even the newest is gone
+        _, *counts = come_back(transport, start)
+        assert counts == [1, 1]
 
 
 def test_who_listens_to_another_channel_too_is_cut_off(
