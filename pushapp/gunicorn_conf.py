@@ -14,6 +14,7 @@ import re
 import resource
 import subprocess
 import sys
+from errno import EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH, ETIMEDOUT
 from typing import Any
 
 from gunicorn.glogging import Logger
@@ -28,6 +29,10 @@ _SPARE = 100  # connections over our own cap, so that "full" is an answer and no
 _FEED_END = 5.0  # seconds that the feed has to end
 
 _BROKEN = "Invalid request from ip="  # how gunicorn's line on a request begins that is no HTTP
+
+_SOCKET_ERROR = "Socket error processing request."  # gunicorn's line where it is no end
+#: What a socket says whose peer has silently gone. One that was reset is an end to gunicorn, too.
+_UNREACHABLE = (ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, EHOSTDOWN, ENETDOWN)
 
 _MEMORY = "/dev/shm"  # Linux's file system in memory
 
@@ -95,7 +100,12 @@ class logger_class(Logger):  # type: ignore[misc]  # noqa: N801 (gunicorn's name
         return {name: _plain(value) for name, value in (found | {"h": address or "-"}).items()}
 
     def exception(self, msg: Any, *args: Any, **options: Any) -> None:
-        """Log what failed: where a middleware did, gunicorn names the request's URI."""
+        """Log what failed: where a middleware did, gunicorn names the request's URI. That somebody
+        cannot be reached any more is no failure: where it was a stream, a line of ours says so."""
+        error = sys.exc_info()[1]
+        if msg == _SOCKET_ERROR and isinstance(error, OSError) and error.errno in _UNREACHABLE:
+            self.debug("Ignoring %s", error)
+            return
         shown = (arg.partition("?")[0] if isinstance(arg, str) else arg for arg in args)
         super().exception(msg, *shown, **options)
 
