@@ -18,6 +18,24 @@ pytestmark = pytest.mark.browser
 OpenTab = Callable[..., Tab]
 
 LADDER = ["websocket", "longpoll"]
+#: A stream may be silent for a minute instead of 3 s: a busy machine takes long for what stands
+#: between its beginning and what becomes of it.
+PATIENT = """() => {
+  const real = setTimeout;
+  window.setTimeout = (act, ms, ...more) => real(act, ms === 3000 ? 60000 : ms, ...more);
+}"""
+
+
+@pytest.fixture
+def open_patient(open_tab: OpenTab) -> OpenTab:
+    """Open a page whose streams are given up late."""
+
+    def open_one(server: Server) -> Tab:
+        tab = open_tab(server)
+        tab.page.evaluate(PATIENT)
+        return tab
+
+    return open_one
 
 
 def first_socket_waits(tab: Tab) -> list[WebSocketRoute]:
@@ -34,10 +52,10 @@ def first_socket_waits(tab: Tab) -> list[WebSocketRoute]:
 
 
 def test_a_message_before_the_trial_took_over_is_not_missed(
-    server: Server, open_tab: OpenTab, channel: str
+    server: Server, open_patient: OpenTab, channel: str
 ) -> None:
     """A WebSocket that began without a cursor does not go on from its own "now"."""
-    tab = open_tab(server)
+    tab = open_patient(server)
     sockets, polls, held = first_socket_waits(tab), [], []
 
     def hold_the_second(route: Route) -> None:
@@ -66,11 +84,11 @@ def test_a_message_before_the_trial_took_over_is_not_missed(
     ("event", "options"), [("history", {"history": 5}), ("lost", {"cursor": "0.1"})]
 )
 def test_what_the_line_has_told_the_trial_does_not_tell_again(
-    server: Server, open_tab: OpenTab, channel: str, event: str, options: dict[str, object]
+    server: Server, open_patient: OpenTab, channel: str, event: str, options: dict[str, object]
 ) -> None:
     """History and losses are told once, although two links began from the same place."""
     server.publish(channel, "old")
-    tab = open_tab(server)
+    tab = open_patient(server)
     sockets = first_socket_waits(tab)
     tab.listen("client", [channel], transports=LADDER, **options)
     tab.wait_open("client")
@@ -82,10 +100,10 @@ def test_what_the_line_has_told_the_trial_does_not_tell_again(
 
 
 def test_a_change_of_channels_does_not_end_the_climb(
-    server: Server, open_tab: OpenTab, channel: str
+    server: Server, open_patient: OpenTab, channel: str
 ) -> None:
     """Who subscribes while the WebSocket is on trial gets a WebSocket all the same."""
-    tab = open_tab(server)
+    tab = open_patient(server)
     first_socket_waits(tab)
     tab.listen("client", [channel], transports=LADDER)
     tab.wait_open("client")
@@ -96,10 +114,10 @@ def test_a_change_of_channels_does_not_end_the_climb(
 
 
 def test_an_outage_ends_for_polls_before_streams_have_run_out_of_patience(
-    server: Server, open_tab: OpenTab, channel: str
+    server: Server, open_patient: OpenTab, channel: str
 ) -> None:
     """Streams are swallowed, and polls failed at first: they are tried again beside the trial."""
-    tab = open_tab(server)
+    tab = open_patient(server)
     failed: list[Route] = []
     tab.page.route_web_socket("**/push/ws?*", lambda socket: None)
 
