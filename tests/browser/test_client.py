@@ -9,6 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from playwright.sync_api import Route, WebSocketRoute
@@ -327,8 +328,9 @@ def test_notices_a_stream_that_died(
     dead.set()
     server.publish(channel, "unheard")
     assert tab.hear("websocket", "unheard") == ["unheard"]
-    assert [error["detail"] for error in tab.said("websocket", "error")] == ["silent"]
-    assert tab.stats("websocket")["reconnects"] == 1
+    # on a busy machine a line that lives may be silent for so long, too
+    assert {error["detail"] for error in tab.said("websocket", "error")} == {"silent"}
+    assert tab.stats("websocket")["reconnects"] >= 1
 
 
 @pytest.mark.parametrize("transport", ["longpoll", "poll"])
@@ -391,8 +393,9 @@ def test_polls_as_the_server_advises_or_sooner_where_the_page_wants_it(
     tab.do("as advised", "push.close()")
     asked.clear()
     tab.listen("sooner", [channel], transport="poll", interval=200)
-    tab.wait("sooner", "push.stats.empty === 3")
-    assert 0.35 <= asked[2] - asked[0] < 5
+    tab.wait("sooner", "push.stats.empty === 6")
+    pauses = [later - sooner for sooner, later in pairwise(asked[:6])]
+    assert 0.15 <= min(pauses) < 2.5
 
 
 def test_what_a_later_server_may_say_is_ignored(

@@ -89,7 +89,8 @@ def test_a_cursor_that_went_back_repeats_nothing(
 ) -> None:
     """The last cursor handed out may be an older one, as while channels are added: ids tell."""
     tab = open_tab(server)
-    listen(tab, channel)
+    one = {"transports": ["websocket"]}  # a second one that is tried beside it repeats more
+    listen(tab, channel, **one)
     tab.wait_open(NAME)
     before = tab.do(NAME, "return push.cursor")
     server.publish(channel, 1)
@@ -103,7 +104,7 @@ def test_a_cursor_that_went_back_repeats_nothing(
         }""",
         before,
     )
-    listen(tab, channel)
+    listen(tab, channel, **one)
     server.publish(channel, 2)
     assert tab.hear(NAME, 2) == [2]
     assert tab.stats(NAME)["duplicates"] == 1
@@ -121,6 +122,7 @@ def test_leaving_in_a_hurry_and_coming_back(
     assert tab.do(NAME, "return client.heard") == []
     tab.page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))")
     assert tab.hear(NAME, "meanwhile") == ["meanwhile"]
+    tab.wait(NAME, "client.said.some(([event]) => event === 'recovered')")
     assert len(tab.said(NAME, "recovered")) == 1
 
 
