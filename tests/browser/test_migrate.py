@@ -134,6 +134,8 @@ def test_polling_becomes_being_told(migrated: Server, new_page: NewPage) -> None
     """Both pages show the same; the new one asks once."""
     post(migrated, "/notices", text="before")
     old = open_block(new_page, migrated, OLD_POLL_PAGE)
+    expect(old.locator("li").last).to_have_text("before")
+    earlier = old.locator("li").all_inner_texts()  # of another test, too
     asked: list[str] = []
     new = new_page()
     new.on("request", lambda request: asked.append(request.url))
@@ -142,7 +144,7 @@ def test_polling_becomes_being_told(migrated: Server, new_page: NewPage) -> None
     for text in ("<b>one</b>", "two"):
         post(migrated, "/notices", text=text)
     for page in (new, old):
-        expect(page.locator("li")).to_have_text(["before", "<b>one</b>", "two"])
+        expect(page.locator("li")).to_have_text([*earlier, "<b>one</b>", "two"])
     assert len([url for url in asked if url.endswith("/notices")]) == 1
 
 
