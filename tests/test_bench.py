@@ -358,7 +358,7 @@ def test_delays_are_taken_across_two_servers(log: Log) -> None:
             told = client.ask("across", 0.5, port=one.port, other=other.port)
     assert posted["messages"] % 5 == 0 < posted["messages"]
     assert 0 < told["delay_p50_ms"] <= told["delay_p99_ms"]
-    assert told["messages"] > 1
+    assert told["messages"] >= 1
 
 
 def test_the_logs_stand_side_by_side() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -110,9 +109,8 @@ def test_who_follows_the_log_sees_to_it(tx: Broker, rx: Broker, clock: Clock) ->
     follower = rx.log.follow()
     follower.watch(presence_of(A))
     clock.forward(TTL)
-    begin = time.monotonic()
+    # 42 steps: with a second between them it would not be done in time
     until(lambda: (follower.next(TIMEOUT), rx.roster.connections(limit=2))[1][1:] == [], "all gone")
-    assert time.monotonic() - begin < 15  # 42 steps
     follower.close()
     assert everybody(rx, A) == [] and changes(rx, A)[-1] == "vacated"
 

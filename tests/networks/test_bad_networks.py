@@ -161,10 +161,10 @@ def test_a_line_is_slow(server: Server, dial: Dial) -> None:
 
 def test_a_line_goes_silent(server: Server, dial: Dial) -> None:
     """Nothing comes on an old connection, and it does not end; a new one works."""
-    with bad_line(server.port, Weather(silent_after=1)) as line:
+    with bad_line(server.port, Weather(silent_after=2)) as line:
         old = dial(line.port)
         assert old.ask("GET", "/healthz").status == 200
-        threading.Event().wait(1)  # it grows old
+        threading.Event().wait(2)  # it grows old
         old.send(request("GET", "/healthz"))
         assert dial(line.port).ask("GET", "/healthz").status == 200
         assert has_nothing(old)
