@@ -181,7 +181,7 @@ class Bay:
         """See ``posting.Berth``."""
         self._connection.yard.reading -= 1
         ends = self._connection.yard.draining or not self._connection.keeps
-        self._send((head.closing() if ends else head).answer("", body), ends=ends)
+        self._send((head.closing() if ends else head).answer("", body), ends=ends, at_once=True)
 
     def leave_to_app(self, data: bytes, verdict: Exception | None = None) -> None:
         """See ``posting.Berth``."""
@@ -282,18 +282,20 @@ class Bay:
             head = head.closing()
         return head.answer(etag(reply, asked, not_modified), b"" if not_modified else reply.body())
 
-    def _send(self, data: bytes, *, ends: bool = False) -> None:
+    def _send(self, data: bytes, *, ends: bool = False, at_once: bool = False) -> None:
         """Write an answer, and be ready for the next request."""
-        parked = self._parked
+        parked, yard = self._parked, self._connection.yard
         if parked is None or parked.closed:
             return
-        self._connection.yard.count()
+        yard.count()
         self._busy = True
         if ends:
             parked.finish(data)
             self.on_gone()
-        else:
+        elif at_once:
             parked.hand_over(data, self)
+        else:
+            yard.together.hand_over(parked, data, self)
 
     def _leave(self, again: Again, head: bytes) -> None:
         """Let the app answer what ``again`` may."""

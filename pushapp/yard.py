@@ -47,6 +47,7 @@ from .parking import ParkedSocket
 from .posting import Found, Posts, head_in
 from .republish import Republish
 from .settings import Settings
+from .together import Together
 
 DRAIN_MARGIN = 3.0  # seconds before gunicorn's graceful_timeout by which a drain is over
 WATCH = 0.1  # seconds between looks at whether a worker that is to end does
@@ -79,6 +80,7 @@ class Yard:
         self.lane = Lane() if is_unseen(worker) else None
         self.posts = Posts()
         self.reading = 0  # answers that are being read in the lane, and publishes under way
+        self.together = Together()
         self._bays: set[Bay] = set()
         self._told = Event()  # to end
         self._drained = Event()
@@ -290,6 +292,7 @@ class Yard:
             if (
                 not self._connections
                 and not self.reading
+                and not self.together
                 and not any(push.unsent for push in pushes)
             ):
                 return
