@@ -36,7 +36,7 @@ class Listener:
     ) -> None:
         self._follower, self._tally, self._closed = follower, tally, closed
         self._take, self._let_go = take, let_go
-        self.stirred = threading.Event()  # set whenever the log may have something for this worker
+        self.stirred = threading.Event()  # set whenever another process may have said something
         self.heard = time.monotonic()  # when the log was last read
         self._complained = False
 
@@ -53,7 +53,8 @@ class Listener:
                 self._closed.wait(RETRY)
                 continue
             self.heard = time.monotonic()
-            self.stirred.set()
+            if not page.own:
+                self.stirred.set()
             try:
                 self._take(page)
             except Exception:

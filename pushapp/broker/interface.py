@@ -41,6 +41,7 @@ class Page(NamedTuple):
     latest: float | None = (
         None  # Unix seconds of the newest message in any asked channel, kept or not
     )
+    own: bool = False  # of a follower's: this process has appended it, and nobody else has rung
 
 
 @dataclass(frozen=True, slots=True)

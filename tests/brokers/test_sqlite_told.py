@@ -9,12 +9,13 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pushapp.broker.interface import PAGE_BYTES, PAGE_MESSAGES
+from pushapp.broker.interface import PAGE_BYTES, PAGE_MESSAGES, Follower, Page
 from pushapp.message import Draft
 
 from .tools import FEW, A, B, C, append, ids, opened, publish, receive
@@ -106,3 +107,52 @@ def test_one_that_is_late_reads(path: Path, count: int, size: int) -> None:
         got = ids(page.messages)
         assert got + ids(receive(follower, count - len(got))) == given
         follower.close()
+
+
+def test_its_own_says_so_unless_somebody_rang(path: Path) -> None:
+    """What another process appends or orders is never taken for its own, however they mix."""
+    with opened(path) as broker, opened(path) as other:
+        follower = broker.log.follow()
+        follower.watch(A)
+        follower.next(0.001)
+        publish(broker, A)
+        assert follower.next(0.001).own
+        for speak in (lambda: other.control.tell({"kick": "c1"}), lambda: publish(other, B)):
+            speak()
+            publish(broker, A)
+            pages = [follower.next(5.0)]
+            while pages[-1].own:  # the ring is heard after what it had been told
+                pages.append(follower.next(5.0))
+            assert len(pages) <= 2
+            publish(broker, A)
+            assert receive_page(follower).own, "and then it is alone again"
+        follower.close()
+
+
+def test_what_was_told_while_somebody_rang_is_not_taken_for_all(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It appends between hearing the ring and looking: whoever rang has said something else."""
+    with opened(path) as broker, opened(path) as other:
+        follower: Any = broker.log.follow()
+        follower.watch(A)
+        follower.next(0.001)
+        hear, given = follower._bell.wait, []
+
+        def wait(timeout: float) -> bool:
+            more: bool = hear(timeout)
+            given.extend(publish(broker, A))
+            return more
+
+        monkeypatch.setattr(follower._bell, "wait", wait)
+        other.control.tell({"kick": "c1"})
+        page = follower.next(5.0)
+        assert ids(page.messages) == given and not page.own
+        follower.close()
+
+
+def receive_page(follower: Follower) -> Page:
+    """Return the next page with messages."""
+    while not (page := follower.next(5.0)).messages:
+        pass
+    return page
