@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 import flask
 
-from .errors import NotAllowed, NotAuthenticated
+from .errors import NoCredentials, NotAuthenticated, OutOfScope
 from .settings import ApiKey
 
 _FOUND = "pushapp.api_key"  # the environ's key for whose keys were looked at, and what was found
@@ -59,7 +59,7 @@ class ApiKeys:
         """
         key = self._require()
         if not key.may_publish:
-            raise NotAllowed("this api key may look, and not publish")
+            raise OutOfScope("this api key may look, and not publish")
         return key
 
     def require_look(self) -> ApiKey:
@@ -71,16 +71,16 @@ class ApiKeys:
         """
         key = self._require()
         if not key.may_look:
-            raise NotAllowed("this api key may publish, and not look")
+            raise OutOfScope("this api key may publish, and not look")
         return key
 
     def _require(self) -> ApiKey:
         key = self.current()
         if key is None:
-            came = (
-                "this is not one" if "Authorization" in flask.request.headers else "there is none"
-            )
-            raise NotAuthenticated(f"an api key is needed (Authorization: Bearer KEY); {came}")
+            needed = "an api key is needed (Authorization: Bearer KEY)"
+            if bearer(flask.request.headers.get("Authorization")) is None:
+                raise NoCredentials(f"{needed}; there is none")
+            raise NotAuthenticated(f"{needed}; this is not one")
         return key
 
 

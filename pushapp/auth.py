@@ -16,7 +16,7 @@ import flask
 from werkzeug.exceptions import HTTPException
 
 from .api_keys import ApiKeys
-from .errors import InvalidInput, NoCredentials, NotAllowed, NotAuthenticated
+from .errors import InvalidInput, NoCredentials, NotAllowed, NotRecognized, OutOfScope
 from .message import EVERYONE, is_internal
 from .origins import is_trusted
 from .settings import Settings
@@ -165,7 +165,8 @@ class Gate:
             self._tokens.left(token)
         if (key is None or not key.may_publish) and not (token and token.may_publish(channel)):
             if channel == EVERYONE:
-                raise NotAllowed(f"to {EVERYONE} an api key alone publishes")
+                kind = NotAllowed if key is None and token is None else OutOfScope
+                raise kind(f"to {EVERYONE} an api key alone publishes")
             self._ask(channel, "publish")
 
     def _ask(self, channel: str, action: Action) -> float:
@@ -179,9 +180,9 @@ class Gate:
     def _refusal(self, channel: str, action: Action) -> NotAllowed | NoCredentials:
         """Return what is to be raised where nothing allows it."""
         if self._api_keys.current() is not None:
-            return NotAllowed(f"this api key may not {action} {channel}")
+            return OutOfScope(f"this api key may not {action} {channel}")
         if current_token() is not None:
-            return NotAllowed(f"this token may not {action} {channel}")
+            return OutOfScope(f"this token may not {action} {channel}")
         if not is_internal(channel) and self.app_user() is not None:
             return NotAllowed(f"you may not {action} {channel}")
         return NoCredentials(f"to {action} {channel} needs credentials")
@@ -193,7 +194,7 @@ def _asked(rule: _Rule, channel: str, action: Action) -> Decision:
         return rule.ask(channel, action)
     except HTTPException as refusal:
         if refusal.code == 401:
-            raise NotAuthenticated(f"to {action} {channel} needs credentials") from None
+            raise NotRecognized(f"to {action} {channel} needs credentials") from None
         if refusal.code == 403:
             raise NotAllowed(f"you may not {action} {channel}") from None
         raise

@@ -9,8 +9,10 @@ WebSocket close codes; ``pushapp.problem`` has the one table that maps these cla
     │   └── TooLarge         ... because it is over a size limit
     ├── NotAuthenticated     wrong credentials, or none
     │   ├── NoCredentials    ... none: they may still come
+    │   ├── NotRecognized    ... none that the app's own functions know
     │   └── TokenExpired     ... they were right: a new token will do
     ├── NotAllowed           known, but without the right
+    │   ├── OutOfScope       ... which the token or the api key that came does not give
     │   └── ConnectionEnded  ... on this connection any more: a new one may be begun
     ├── NotFound             there is no such thing
     ├── KeyReused            an idempotency key came again with another body
@@ -68,6 +70,10 @@ class NoCredentials(NotAuthenticated):
     """There are none."""
 
 
+class NotRecognized(NotAuthenticated):
+    """The app's own functions do not know who asks."""
+
+
 class TokenExpired(NotAuthenticated):
     """A token's time is over."""
 
@@ -77,6 +83,10 @@ class TokenExpired(NotAuthenticated):
 
 class NotAllowed(PushError):
     """The credentials are fine; the right is missing."""
+
+
+class OutOfScope(NotAllowed):
+    """The token or the api key that came does not give the right."""
 
 
 class ConnectionEnded(NotAllowed):

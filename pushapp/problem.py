@@ -19,9 +19,12 @@ from .errors import (
     AtCapacity,
     InvalidInput,
     KeyReused,
+    NoCredentials,
     NotAllowed,
     NotAuthenticated,
     NotFound,
+    NotRecognized,
+    OutOfScope,
     PushError,
     TokenExpired,
     TooLarge,
@@ -71,6 +74,15 @@ REASONS: dict[type[PushError], str] = {
     TooManyRequests: "too_many_requests",
     AtCapacity: "at_capacity",
     Unavailable: "unavailable",
+}
+
+_CHALLENGE = 'Bearer realm="push"'
+#: Error class → WWW-Authenticate: what is wrong with a token, where one came (RFC 6750 section 3).
+CHALLENGES: dict[type[PushError], str] = {
+    NotAuthenticated: f'{_CHALLENGE}, error="invalid_token"',
+    NoCredentials: _CHALLENGE,
+    NotRecognized: _CHALLENGE,
+    OutOfScope: f'{_CHALLENGE}, error="insufficient_scope"',
 }
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -125,9 +137,16 @@ def problem(
     response.headers["Cache-Control"] = "no-store"
     if isinstance(error, Unavailable):
         response.headers["Retry-After"] = str(error.retry_after)
-    if response.status_code == 401:
-        response.headers.setdefault("WWW-Authenticate", "Bearer")
+    if challenge := _challenge(error):
+        response.headers.setdefault("WWW-Authenticate", challenge)
     return secure(response)
+
+
+def _challenge(error: Exception | int) -> str | None:
+    for kind in type(error).__mro__:
+        if kind in CHALLENGES:
+            return CHALLENGES[kind]
+    return _CHALLENGE if _status(error) == 401 else None
 
 
 def secure(response: flask.Response) -> flask.Response:

@@ -19,6 +19,7 @@ from pushapp.publish import MAX_BODY
 KEYS = "whole,read:looks,publish:publishes"
 JSON = {"Content-Type": "application/json"}
 MINUTE = 60.0  # seconds
+NEEDED = 'Bearer realm="push"'  # WWW-Authenticate
 
 
 def bearer(key: str = "whole") -> dict[str, str]:
@@ -216,24 +217,26 @@ def test_what_does_not_fit_is_named_and_nothing_is_published(
 
 
 @pytest.mark.parametrize(
-    ("headers", "status"),
+    ("headers", "status", "challenge"),
     [
-        ({}, 401),
-        (bearer("wrong"), 401),
-        ({"Authorization": "Basic d2hvbGU6"}, 401),
-        ({"Authorization": "Bearer"}, 401),
-        ({"Authorization": "bearer whole"}, 200),
-        (bearer("publishes"), 200),
-        (bearer("looks"), 403),
+        ({}, 401, NEEDED),
+        (bearer("wrong"), 401, f'{NEEDED}, error="invalid_token"'),
+        ({"Authorization": "Basic d2hvbGU6"}, 401, NEEDED),
+        ({"Authorization": "Bearer"}, 401, f'{NEEDED}, error="invalid_token"'),
+        ({"Authorization": "bearer whole"}, 200, None),
+        (bearer("publishes"), 200, None),
+        (bearer("looks"), 403, f'{NEEDED}, error="insufficient_scope"'),
     ],
 )
+@pytest.mark.parametrize("path", ["/push/publish", "/push/revoke"])
 def test_publishing_needs_a_key_that_may(
-    client: FlaskClient, headers: dict[str, str], status: int
+    client: FlaskClient, path: str, headers: dict[str, str], status: int, challenge: str | None
 ) -> None:
-    """Read-only keys and strangers are told apart."""
-    answer = client.post("/push/publish", data=b'{"channel":"a","data":1}', headers=headers)
+    """Read-only keys and strangers are told apart, and what is wrong with a key (RFC 6750)."""
+    body = {"channel": "a", "data": 1} if path == "/push/publish" else {"user": "42"}
+    answer = client.post(path, json=body, headers=headers)
     assert answer.status_code == status
-    assert ("WWW-Authenticate" in answer.headers) == (status == 401)
+    assert answer.headers.get("WWW-Authenticate") == challenge
 
 
 @pytest.mark.parametrize(("key", "status"), [("looks", 200), ("publishes", 403), ("wrong", 401)])

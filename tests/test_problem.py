@@ -22,9 +22,12 @@ from pushapp.errors import (
     InvalidInput,
     KeyReused,
     LogUnavailable,
+    NoCredentials,
     NotAllowed,
     NotAuthenticated,
     NotFound,
+    NotRecognized,
+    OutOfScope,
     PushError,
     SettingsError,
     TooLarge,
@@ -38,7 +41,10 @@ RAISED: dict[str, Exception] = {
     "invalid": InvalidInput("limit", "abc", "a number"),
     "large": TooLarge("body", 5, "4"),
     "stranger": NotAuthenticated("who is there?"),
+    "nobody": NoCredentials("who is there?"),
+    "unknown": NotRecognized("who is there?"),
     "allowed": NotAllowed("not you"),
+    "scope": OutOfScope("not with this token"),
     "found": NotFound("there is none"),
     "reused": KeyReused(),
     "unavailable": LogUnavailable("the disk is full", retry_after=7),
@@ -206,10 +212,16 @@ def test_when_to_come_again_is_said(client: FlaskClient, name: str, seconds: str
 
 
 def test_a_stranger_is_told_how_to_come_in(client: FlaskClient) -> None:
-    """RFC 9110 section 15.5.2 wants a challenge."""
-    answer = client.get("/push/raise/stranger")
-    assert is_problem(answer, 401)
-    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    """RFC 9110 section 15.5.2 wants a challenge; RFC 6750 section 3.1 says what is wrong in it."""
+    for name, status, error in (
+        ("stranger", 401, ', error="invalid_token"'),
+        ("nobody", 401, ""),
+        ("unknown", 401, ""),
+        ("scope", 403, ', error="insufficient_scope"'),
+    ):
+        answer = client.get(f"/push/raise/{name}")
+        assert is_problem(answer, status)
+        assert answer.headers["WWW-Authenticate"] == f'Bearer realm="push"{error}'
     assert "WWW-Authenticate" not in client.get("/push/raise/allowed").headers
 
 

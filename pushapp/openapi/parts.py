@@ -27,6 +27,12 @@ _TITLES = {
     429: "too often; Retry-After says how long to wait",
     503: "not now; nothing was done, Retry-After says when to try again",
 }
+_CHALLENGE: Schema = {
+    "WWW-Authenticate": {
+        "schema": {"type": "string"},
+        "description": 'Bearer, and error="invalid_token" or "insufficient_scope" (RFC 6750)',
+    }
+}
 _ANYWHERE = (400, 404, 405, 413, 415, 429, 503)
 
 
@@ -47,6 +53,8 @@ def operation(
     for status in sorted({*_ANYWHERE, *refusals}):
         problem = content(ref("Problem"), "application/problem+json")
         responses[str(status)] = {"description": _TITLES[status]} | problem
+        if status in (401, 403):
+            responses[str(status)]["headers"] = _CHALLENGE
     return {"summary": summary, "security": [{}], "responses": responses} | more
 
 

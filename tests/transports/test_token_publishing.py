@@ -94,7 +94,8 @@ def test_a_token_that_has_ended_publishes_nothing(server: Server, room: str) -> 
         headers = {**bearer(text), "Content-Type": "application/json"}
         body = json.dumps({"channel": room, "data": 1}).encode()
         reply = server.ask("POST", "/push/publish", headers, body)
-        assert reply.status == 401 and reply.header("WWW-Authenticate") == "Bearer"
+        challenge = 'Bearer realm="push", error="invalid_token"'
+        assert reply.status == 401 and reply.header("WWW-Authenticate") == challenge
     assert kept(server, room) == []
 
 

@@ -22,6 +22,8 @@ from .waiting import ask, first_cursor
 
 OTHER = "another-secret-of-the-tests-of-pushapp"
 
+OUT_OF_SCOPE = "insufficient_scope"
+
 #: Tokens that must open nothing, and the status of each is 401.
 BAD = {
     "another secret": lambda: jwt.encode(claims(channels=["*"]), OTHER, "HS256"),
@@ -159,6 +161,29 @@ def test_a_token_that_does_not_count_opens_nothing(
         assert refused.value.status == 401
         assert refused.value.code in (None, 1008)
         assert not text or text not in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (lambda: "Basic dTpw", None),  # RFC 6750 section 3.1: as if none had come
+        (lambda: "Bearer garbage", "invalid_token"),
+        (lambda: f"Bearer {token('*', lasts=-60)}", "invalid_token"),
+        (lambda: f"Bearer {token('another:*')}", OUT_OF_SCOPE),
+        (lambda: f"Bearer {PUBLISH_KEY}", OUT_OF_SCOPE),
+    ],
+)
+def test_the_challenge_says_what_is_wrong(
+    server: Server, connect: Connect, room: str, text: Callable[[], str], error: str | None
+) -> None:
+    """RFC 6750 section 3. A WebSocket is told in a frame, without a header."""
+    for transport in ("poll", "longpoll", "sse"):
+        with pytest.raises(Refused) as refused:
+            connect(transport, server, [room], headers={"Authorization": text()})
+        reply = refused.value.reply
+        assert reply is not None and reply.status == (403 if error == OUT_OF_SCOPE else 401)
+        wanted = 'Bearer realm="push"' + (f', error="{error}"' if error else "")
+        assert reply.header("WWW-Authenticate") == wanted
 
 
 def test_a_token_that_has_ended_is_told_so(subscribe: Connect, channel: str) -> None:
