@@ -254,6 +254,8 @@ class Tokens:
         issued = claims.get("iat", 0)
         if not _is_time(issued):
             raise _wrong("iat", "Unix seconds")
+        if issued > self._clock() + LEEWAY:  # a revocation of those issued until now must meet it
+            raise NotAuthenticated("the token was issued in the future (iat): do the clocks agree?")
         patterns = {}
         for name in ("channels", "publish"):
             given = claims.get(name, [])

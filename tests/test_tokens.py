@@ -172,6 +172,17 @@ def test_a_token_does_not_hold_before_its_time() -> None:
     assert "nbf" in refused(_signed(nbf="now"))
 
 
+def test_a_token_of_the_future_is_refused() -> None:
+    """It would outlast a revocation of all that were issued until now; an issuer's clock may run
+    as fast as the leeway allows."""
+    now = [1000.0]
+    tokens = Tokens(Settings(secret=SECRET), clock=lambda: now[0])
+    text = by_hand(HS256, {"sub": "42", "exp": 9999, "iat": 1060}, SECRET.encode())
+    assert "iat" in refused(text, tokens)
+    now[0] = 1060 - LEEWAY
+    assert tokens.verify(text).issued == 1060
+
+
 def test_the_same_token_is_verified_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """By its exact bytes, and all who come with it share what it says."""
     verified: list[str] = []

@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Page
 
-from pushapp.tokens import LEEWAY
-
 from .. import jwts
 from ..server import Server
 from .tab import TRANSPORTS, Tab
@@ -21,6 +19,16 @@ OpenTab = Callable[..., Tab]
 OpenTabs = Callable[..., list[Tab]]
 
 each_transport = pytest.mark.parametrize("transport", TRANSPORTS)
+
+#: Has the page read that its first token ends 3 s after it was issued.
+ENDS_SOON = """() => {
+    const decode = window.atob;
+    window.atob = text => {
+        window.atob = decode;
+        const its = JSON.parse(decode(text));
+        return JSON.stringify({...its, exp: its.iat + 3});
+    };
+}"""
 
 
 @pytest.fixture
@@ -234,10 +242,10 @@ def test_a_socket_is_kept_while_no_new_token_is_to_be_had(
 ) -> None:
     """A refresh that fails is tried again: the token that the socket has is still good."""
     tab = open_tab(server)
-    early = jwts.token("room:*", lasts=3600, iat=time.time() + 3600 - LEEWAY - 3)
+    tab.page.evaluate(ENDS_SOON)
     source = Source(
         tab.page,
-        early,
+        token(),
         token(),
         script=fails_once(2),
     )

@@ -34,6 +34,7 @@ BAD = {
     "a key of its own": lambda: jwt.encode(claims(channels=["*"]), EC, "ES256"),
     "another audience": lambda: token("*", aud="another"),
     "not yet": lambda: token("*", nbf=claims(lasts=600)["exp"]),
+    "of the future": lambda: token("*", iat=claims(lasts=600)["exp"]),
     "garbage": lambda: "garbage",
     "nothing": lambda: "",
 }
