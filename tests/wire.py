@@ -51,8 +51,12 @@ class Reply:
 class Wire:
     """A TCP connection with the few ways of reading that HTTP and its streams need."""
 
-    def __init__(self, port: int, host: str = "127.0.0.1", timeout: float = TIMEOUT) -> None:
-        self.socket = socket.create_connection((host, port), timeout=timeout)
+    def __init__(
+        self, port: int, host: str = "127.0.0.1", timeout: float = TIMEOUT, source: str = ""
+    ) -> None:
+        """``source``: the address to come from, where it is not to be the kernel's choice."""
+        at = (source, 0) if source else None
+        self.socket = socket.create_connection((host, port), timeout, at)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.local_port: int = self.socket.getsockname()[1]
         self.received = b""  # read from the socket and not yet taken

@@ -6,7 +6,7 @@ expected then (``transports/test_lane_changes``).
 
 from __future__ import annotations
 
-from flask import Flask
+from flask import Flask, session
 
 from pushapp import Push, key_set, metrics, revocations
 from pushapp.api import register_health
@@ -15,9 +15,16 @@ key_set.JWKS_AGE, key_set.JWKS_PAUSE = 0.5, 0.1  # seconds, for an hour and a mi
 revocations.PERIOD = 0.5  # seconds
 
 app = Flask(__name__)
+app.config["SECRET_KEY"] = "signs this app's session"
 push = Push(app)
 register_health(app)
 metrics.register(app)
+
+
+@push.authorize("visits:*")
+def visit(channel: str) -> bool:
+    session["visits"] = session.get("visits", 0) + 1
+    return True
 
 
 @app.post("/let-go")

@@ -1,17 +1,18 @@
-"""One address that opens connections and says nothing: the others are served all the same.
+"""One address that opens connections and says nothing, or the same again and again: the others are
+served all the same.
 
-What belongs here: connections before any request. What does not: requests, streams, ops and frames
-(``transports/test_limits``), slow heads and bodies (``transports/test_leaving``).
+What belongs here: connections before any request, and on which the same comes without end. What
+does not: other requests, streams, ops and frames (``transports/test_limits``), slow heads and
+bodies (``transports/test_leaving``).
 """
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 
 from ..clients import Client
 from ..server import Server, until
-from ..wire import Wire
+from ..wire import Reply, Wire, request
 
 MOST = 5
 
@@ -41,10 +42,8 @@ def test_an_address_holds_so_many_connections_that_say_nothing(
     assert reply.json["status"] == 429 and outside.is_closed()
     outside.close()
 
-    other = socket.create_connection(("127.0.0.1", server.port), source_address=("127.0.0.2", 0))
-    other.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-    other.settimeout(10)
-    assert other.recv(99).startswith(b"HTTP/1.1 200 ")
+    other = Wire(server.port, source="127.0.0.2")
+    assert other.ask("GET", "/healthz").status == 200
     other.close()
 
     inside.pop().close()
@@ -66,3 +65,23 @@ def test_a_trusted_proxy_may_hold_any_number(make_server: Callable[..., Server])
     assert all(wire.ask("GET", "/healthz").status == 200 for wire in wires)
     for wire in wires:
         wire.close()
+
+
+def test_a_flood_of_the_same_request_counts_for_its_own_address(
+    make_server: Callable[..., Server], channel: str
+) -> None:
+    """In the express lane, too, where the same head of another address is known already: neither
+    goes there uncounted, nor as somebody else."""
+    server = make_server(WEB_CONCURRENCY=1, PUSH_TRUSTED_PROXIES=0, PUSH_LIMITS='{"requests":1}')
+    poll = request("GET", f"/push/poll?channels={channel}")
+    other, wire = Wire(server.port, source="127.0.0.2"), Wire(server.port)
+
+    def ask(wire: Wire) -> Reply:
+        wire.send(poll)
+        return wire.reply()
+
+    assert [ask(other).status for _ in range(4)] == [200] * 4  # of the ten that may come at once
+    until(lambda: ask(wire).status == 429, "a flood is stopped")
+    assert [ask(other).status for _ in range(4)] == [200] * 4
+    other.close()
+    wire.close()

@@ -61,6 +61,17 @@ def test_a_log_that_was_let_go_of_is_opened_by_the_next_publish(changing: Server
         assert published_there(changing) > published and answered_there(changing) > answered
 
 
+def test_an_answer_that_sets_a_cookie_is_the_apps(changing: Server) -> None:
+    """Each time anew: the next one's cookie is not this one's."""
+    poll = request("GET", "/push/poll?channels=visits:a")
+    with connected(changing) as wire:
+        answered = answered_there(changing)
+        for _ in range(5):
+            wire.send(poll)
+            assert "session=" in (wire.reply().header("Set-Cookie") or "")
+        assert answered_there(changing) == answered
+
+
 def test_a_key_that_was_taken_out_signs_for_nobody_in_the_lane(
     changing: Server, keys: Path
 ) -> None:
