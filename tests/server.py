@@ -6,6 +6,7 @@ subscriber behaves (``clients``).
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -47,9 +48,16 @@ def until(condition: Callable[[], Any], what: str, timeout: float = TIMEOUT) -> 
     return value
 
 
+_SHARE = 2700  # ports of each process that runs tests beside others: of 8, above 10080, which
+# no browser connects to, and below those that the kernel gives to clients
+_FIRST = 10_100 + _SHARE * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw7")[2:]) % 8)
+_place = itertools.count(random.randrange(_SHARE))
+
+
 def free_port() -> int:
-    """Return one that the kernel gives to no client, who could take it while its server is away."""
-    while port := random.randrange(10_000, 32_000):
+    """Return one that nobody else takes while its server begins or is away: the kernel gives it to
+    no client, and none of these processes hands it out again."""
+    while port := _FIRST + next(_place) % _SHARE:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)):
                 return port
