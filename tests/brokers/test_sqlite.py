@@ -63,7 +63,10 @@ def test_killing_a_publisher_loses_nothing_acknowledged(path: Path, url: str) ->
 
             messages, info = broker.log.history(A, 1000)
             known = ids(messages)
-            assert len(known) == info.kept and set(acknowledged[-1000:]) <= set(known)
+            assert len(known) == info.kept
+            # some of those that are kept nobody was told of: they push out others
+            kept = [i for i in acknowledged if len(known) < 1000 or cursor(i).n >= messages[0].n]
+            assert set(kept) <= set(known)
             assert [m.prev for m in messages[1:]] == [m.n for m in messages[:-1]]
             acknowledged += publish(broker, A)
             assert cursor(acknowledged[-1]).n > messages[-1].n
@@ -284,7 +287,7 @@ def test_a_path_longer_than_a_sockets_wakes_too(tmp_path: Path) -> None:
     bell = Bell(bells)
     bells.ring()
     start = time.monotonic()
-    bell.wait(TIMEOUT)
+    bell.wait(3 * TIMEOUT)
     assert time.monotonic() - start < TIMEOUT
     bell.close()
     bells.close()
