@@ -163,7 +163,8 @@ def test_what_is_not_taken_is_sent_until_it_is(
     assert courier.numbers(2) == [0, 1]
     assert courier.tried.qsize() >= 4
     assert courier.counts["refused"] == 3 and courier.counts["lost"] == 0
-    until(lambda: courier.counts["taken"] == courier.taken.qsize() + 1, "all are counted")
+    # in one batch, or in two where the second happened late
+    until(lambda: courier.counts["taken"] == courier.tried.qsize() - 3, "all are counted")
 
 
 def test_the_pauses_grow_up_to_a_minute(
@@ -204,7 +205,7 @@ def test_who_was_not_heard_of_takes_nothing_back(
 ) -> None:
     """One that slept for longer than its claim sends what it was sending, and no more of it;
     whether the one that followed it sends still, or is gone again: its own memory says nothing."""
-    monkeypatch.setattr(webhooks, "LEASE", 0.2)
+    monkeypatch.setattr(webhooks, "LEASE", 0.5)
     broker, slow, quick = open_log(), Courier(), Courier()
     slow.gate.clear()
     happen(broker, 0)
