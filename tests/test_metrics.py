@@ -20,7 +20,7 @@ from pushapp.tally import METRICS, SIZE, Histogram, Tally, flat, growing
 
 from .clients import TRANSPORTS, Client
 from .scrape import Scrape, scrape, scrape_all
-from .server import API_KEY, PUBLISH_KEY, READ_KEY, Server, until
+from .server import API_KEY, LONG, PUBLISH_KEY, READ_KEY, Server, until
 
 
 def bearer(key: str) -> dict[str, str]:
@@ -143,7 +143,9 @@ def test_a_reload_keeps_what_was_counted(
         server.publish("public:a", n)
     old = set(server.workers())
     server.signal(signal.SIGHUP)
-    until(lambda: len(server.workers()) == 2 and not old & set(server.workers()), "all are new")
+    until(
+        lambda: len(server.workers()) == 2 and not old & set(server.workers()), "all are new", LONG
+    )
     server.wait_for_workers()
     found = scrape_all(server)
     assert found.total("published_total") == 3

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from ..clients import Client, Refused
-from ..server import API_KEY, Server, until
+from ..server import API_KEY, LONG, Server, until
 from ..wire import Ended, Wire, request
 from .conftest import Connect
 from .waiting import long_poll, wait_for_subscribers
@@ -148,6 +148,8 @@ def test_max_requests_lets_go_as_a_deploy_does(
             server.publish(channel, "on")
             client.receive()
     assert end.value.code == 1012 and "reconnect" in client.trail
+    until(lambda: old not in server.workers(), "the old one ends", LONG)
+    server.wait_for_workers()
     again = come_back(connect, server, client)
     server.publish(channel, "after")
     while again.data() != ["after"]:

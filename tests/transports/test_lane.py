@@ -20,7 +20,7 @@ from pushapp import create_app
 from pushapp.extension import Push
 
 from ..jwts import claims, token
-from ..server import API_KEY, ORIGIN, READ_KEY, SECRET, Server, until
+from ..server import API_KEY, LONG, ORIGIN, READ_KEY, SECRET, Server, until
 from ..wire import Wire, request
 from .lane import answered_there, connected, plain, raw_reply, warm
 from .waiting import BOTH, now, wait_for_subscribers
@@ -270,7 +270,7 @@ def test_a_token_that_expires_or_is_revoked_opens_nothing_more(
 ) -> None:
     """The same head gets 401 from then on."""
     room = channel.replace("public:", "room:")
-    short = jwt.encode(claims("42", 2.0, channels=[room]), SECRET, "HS256")
+    short = jwt.encode(claims("42", 4.0, channels=[room]), SECRET, "HS256")
     issued = claims("43", 60, channels=[room], iat=time.time())
     for text, end in (
         (short, lambda: None),
@@ -346,7 +346,7 @@ def test_a_drain_ends_who_is_in_the_lane(single: Server, channel: str) -> None:
         assert idle.is_closed()
         reply = waiting.reply()
         assert reply.status == 200
-        until(lambda: worker not in single.workers(), "the worker ends")
+        until(lambda: worker not in single.workers(), "the worker ends", LONG)
     single.wait_for_workers()
 
 
