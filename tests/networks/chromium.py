@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 
 import psutil
@@ -47,12 +47,15 @@ class Chromium:
         """Let no process of it run, as when a lid is closed. Its sockets stay, in the kernel."""
         processes = self._processes()
         try:
-            for process in processes:
-                process.send_signal(signal.SIGSTOP)
+            self._signal(processes, signal.SIGSTOP)
             yield
         finally:
-            for process in processes:
-                process.send_signal(signal.SIGCONT)
+            self._signal(processes, signal.SIGCONT)
+
+    def _signal(self, processes: list[psutil.Process], number: int) -> None:
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):  # one that ends just now
+                process.send_signal(number)
 
     def _processes(self) -> list[psutil.Process]:
         (first,) = filter(self._is_first, psutil.Process().children(recursive=True))

@@ -17,11 +17,11 @@ from .visit import NO_JQUERY, OWN_JQUERY
 _WIDTH = int(os.environ.get("NETWORKS_WIDTH", "5"))  # visits at once
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def matrix(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Matrix]:
-    """Begin with all rows that were selected; each test waits for its own."""
+    """All rows that were selected, visited together; each test waits for its own."""
     rows: list[Row] = [
         cast(Row, item.callspec.params["row"])
         for item in request.session.items
@@ -32,8 +32,7 @@ def matrix(
     for version in {form.jquery for form, _ in rows} - {OWN_JQUERY, NO_JQUERY}:
         jquery_file(cache, version)
     folder = tmp_path_factory.mktemp("networks")
-    matrix = Matrix(rows, folder, cache.mkdir("jquery"), needs("chromium"))
-    matrix.start(_WIDTH)
+    matrix = Matrix(rows, _WIDTH, folder, cache.mkdir("jquery"), needs("chromium"))
     yield matrix
     matrix.close()
     write_report(matrix)

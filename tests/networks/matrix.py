@@ -20,31 +20,40 @@ Row = tuple[Form, Network]
 
 
 class Matrix:
-    """Pays the visits in the order in which they are given, ``width`` of them at once."""
+    """Pays the visits in the order in which they are given, ``width`` of them at once, beginning
+    with the one that is asked for first: processes that share the rows pay each its own."""
 
-    def __init__(self, rows: Iterable[Row], folder: Path, jquery: Path, chromium: str) -> None:
-        self._folder, self._jquery, self._path = folder, jquery, chromium
-        self._futures: dict[tuple[str, int], Future[Result]] = {}
+    def __init__(
+        self, rows: Iterable[Row], width: int, folder: Path, jquery: Path, chromium: str
+    ) -> None:
+        self._width, self._folder, self._jquery, self._path = width, folder, jquery, chromium
+        self._futures: dict[Row, Future[Result]] = {row: Future() for row in rows}
         self._waiting: queue.SimpleQueue[tuple[Row, Future[Result]]] = queue.SimpleQueue()
-        for form, network in rows:
-            future: Future[Result] = Future()
-            self._futures[form.name, network.number] = future
-            self._waiting.put(((form, network), future))
         self._threads: list[threading.Thread] = []
 
-    def start(self, width: int) -> None:
-        self._threads = [threading.Thread(target=self._work) for _ in range(width)]
+    def _start(self, first: Row) -> None:
+        rows = [*self._futures]
+        at = rows.index(first)
+        for row in rows[at:] + rows[:at]:
+            self._waiting.put((row, self._futures[row]))
+        self._threads = [threading.Thread(target=self._work) for _ in range(self._width)]
         for thread in self._threads:
             thread.start()
 
     def result(self, form: Form, network: Network) -> Result:
         """Wait for what was found there."""
-        return self._futures[form.name, network.number].result()
+        if not self._threads:
+            self._start((form, network))
+        return self._futures[form, network].result()
 
     def results(self) -> dict[tuple[str, int], Result]:
         """Return what was found so far, by the form's name and the network's number."""
-        done = {key: f for key, f in self._futures.items() if f.done() and not f.cancelled()}
-        return {key: f.result() for key, f in done.items() if f.exception() is None}
+        done = {row: f for row, f in self._futures.items() if f.done() and not f.cancelled()}
+        return {
+            (form.name, network.number): f.result()
+            for (form, network), f in done.items()
+            if f.exception() is None
+        }
 
     def close(self) -> None:
         """Begin no more visits, and wait for those that have begun."""
