@@ -60,7 +60,8 @@ def asked(request: Request, values: MultiDict[str, str], *, stream: bool, least:
         InvalidInput: a parameter does not fit.
     """
     given = dict(values.lists())  # a MultiDict makes an exception for each name that is not there
-    cursor = oldest(filter(None, given.get("cursor", ())), "cursor")
+    cursors = given.get("cursor")
+    cursor = oldest(filter(None, cursors), "cursor") if cursors else None
     conditional = False
     etags = _NO_ETAGS
     if stream:
