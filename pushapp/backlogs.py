@@ -13,9 +13,9 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from threading import Lock
 from typing import NamedTuple
 
+from .background import quick_lock
 from .broker.interface import PAGE_MESSAGES, Log, Page
 from .glance import Glance
 from .message import Bundle, Cursor
@@ -42,7 +42,7 @@ class Backlogs:
 
     def __init__(self, log: Log, glance: Glance) -> None:
         self._log, self._glance = log, glance
-        self._lock = Lock()
+        self._lock = quick_lock()
         self._kept: OrderedDict[Key, Backlog] = OrderedDict()  # the longest unused one first
         self._size = 0
 

@@ -6,9 +6,9 @@ it, ``parking`` and ``waiter``.
 
 from __future__ import annotations
 
-import threading
 from typing import Any, Protocol
 
+from .background import quick_lock
 from .wheel import Wheel
 
 _REPAIR = 2.0  # seconds that a line may take to repeat what was lost on it
@@ -85,7 +85,7 @@ class Lot:
         self.limit = limit  # unsent bytes per outlet
         self.total = total  # unsent bytes of all outlets
         self.unsent = 0
-        self._lock = threading.Lock()
+        self._lock = quick_lock()
         self.backlogged: set[Bounded] = set()  # those with unsent bytes
         # ms that a peer may leave unacknowledged what was sent to it: the next heartbeat, at the
         # latest, after it has vanished; so it is found within two

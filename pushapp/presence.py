@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from .background import let_others
+from .background import let_others, quick_lock
 from .broker.bring import together
 from .broker.roster import Entry, Roster
 from .errors import LogUnavailable
@@ -77,7 +77,7 @@ class Presence:
         happens is wanted for webhooks. ``moved``: as ``Hub.moved``."""
         self.roster, self.grace, self._record, self._clock = roster, grace, record, clock
         self._worker = secrets.token_hex(8)
-        self._lock = threading.Lock()
+        self._lock = quick_lock()
         self._streams: dict[str, Stream] = {}
         self._doubles: dict[str, list[Stream]] = {}  # under an id that a newer stream has, too
         self._pollers: dict[str, Expected] = {}

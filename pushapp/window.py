@@ -116,8 +116,9 @@ class Window:
 
     def unwatch(self, *channels: str) -> None:
         """Follow no longer those of ``channels`` that nobody listens to and that are not in it."""
-        idle = (c for c in channels if c not in self._listened and c not in self._recent)
-        self._follower.unwatch(*idle)
+        idle = [c for c in channels if c not in self._listened and c not in self._recent]
+        if idle:
+            self._follower.unwatch(*idle)
 
     def look(self, channels: Collection[str]) -> list[Recent] | None:
         """Return what is at hand of each of ``channels``, and keep it there for another while;

@@ -14,11 +14,11 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 
+from ...background import quick_lock
 from ...errors import LogUnavailable
 from ...message import Cursor, Loss
 from ..interface import PAGE_BYTES, PAGE_MESSAGES, Page, Tail
 from .file import LogFile
-from .native import quick_lock
 from .rows import channel_row, first_after, loss_of, message, page_of
 from .tx import Meta, Tx
 from .wake import Bell

@@ -1,4 +1,4 @@
-"""Native threads beside greenlets: calls that block in C, and locks that nobody waits for.
+"""Native threads beside greenlets, for calls that block in C.
 
 What belongs here: the one way to do that, with and without gevent. What does not: what is called.
 """
@@ -6,22 +6,10 @@ What belongs here: the one way to do that, with and without gevent. What does no
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
-
-
-def quick_lock() -> threading.Lock:
-    """Return a lock around what never yields to another greenlet: the interpreter's own, in a
-    patched process, too, where gevent's is some Python."""
-    if not is_patched():
-        return threading.Lock()
-    from gevent.monkey import get_original
-
-    lock: threading.Lock = get_original("_thread", "allocate_lock")()
-    return lock
 
 
 def is_patched() -> bool:

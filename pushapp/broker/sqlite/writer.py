@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar, cast
 
+from ...background import quick_lock
 from ...errors import LogUnavailable, PushError
 from .file import PATIENCE, LogFile, attempts
-from .native import quick_lock
 from .trouble import Busy, is_of_request
 from .tx import Tx
 from .wal import Wal
