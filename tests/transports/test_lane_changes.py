@@ -35,7 +35,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def changing(keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     directory = tmp_path_factory.mktemp("changing")
     settings = {"PUSH_JWKS": keys, "WEB_CONCURRENCY": 1}
-    server = Server(directory, app="tests.apps.changing:app", **settings).start()
+    server = Server(directory, app="tests.apps.changing:visited", **settings).start()
     yield server
     server.stop()
 
