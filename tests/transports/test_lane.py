@@ -63,7 +63,7 @@ HEADERS: dict[str, tuple[tuple[str, str], ...]] = {
     "an allowed origin": (("Origin", ORIGIN),),
     "a foreign origin": (("Origin", "https://evil.example"),),
     "an api key": (("Authorization", f"Bearer {READ_KEY}"),),
-    "a token": (("Authorization", f"Bearer {token(user='42', lasts=600)}"),),
+    "a token": (("Authorization", f"Bearer {token(user='42', lasts=3600)}"),),
     "tracing": (("X-Request-ID", "0f3c-1"), ("CF-Ray", "230b030023ae2822-SJC")),
     "an ETag": (("If-None-Match", "{}"),),
     "a proxy's ETag": (("if-none-match", 'W/"x", {}'),),
