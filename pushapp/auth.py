@@ -20,7 +20,7 @@ from .errors import InvalidInput, NoCredentials, NotAllowed, NotRecognized, OutO
 from .message import EVERYONE, is_internal
 from .origins import is_trusted
 from .settings import Settings
-from .tokens import Token, Tokens, is_pattern, is_user, matches
+from .tokens import USER, Token, Tokens, is_pattern, is_user, matches
 
 Action = Literal["subscribe", "publish"]
 Decision = bool | int | float | None
@@ -150,8 +150,7 @@ class Gate:
             user = self._who()
         if user is None or is_user(user):
             return user
-        expected = "None, or a string that may stand in a channel name after user:"
-        raise TypeError(f"the function of @push.user returned {user!a}: expected {expected}")
+        raise TypeError(f"the function of @push.user returned {user!a}: expected None, or {USER}")
 
     def may_publish(self, channel: str) -> None:
         """Return when the current request may publish to ``channel``. Public ones are only read.

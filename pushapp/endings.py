@@ -18,7 +18,7 @@ from .errors import ConnectionEnded, InvalidInput
 from .hub import Hub
 from .orders import KEPT, Orders
 from .presence import Presence
-from .tokens import is_user
+from .tokens import USER, is_user
 
 #: ["connection", its id, when] or ["user", their id, when]; Unix seconds.
 Ending = tuple[str, str, float]
@@ -63,7 +63,7 @@ class Endings:
             LogUnavailable: it may not have been told; do it again.
         """
         if not is_user(user):
-            raise InvalidInput("user", user, "what may stand in a channel name after user:")
+            raise InvalidInput("user", user, USER)
         self._end("user", user)
 
     def _end(self, what: str, which: str) -> None:

@@ -16,7 +16,7 @@ from .credentials import identify
 from .current import current_push
 from .errors import InvalidInput
 from .reply import json_reply, raw_reply
-from .tokens import is_user
+from .tokens import USER, is_user
 from .transports.members import list_fields
 
 
@@ -76,7 +76,7 @@ def connections() -> Response:
 
 def _check_user(name: str) -> None:
     if not is_user(name):
-        raise InvalidInput("user", name, "what may stand in a channel name after user:")
+        raise InvalidInput("user", name, USER)
 
 
 def _described(one: Connection) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from .broker.interface import AppendKey, Published, Receipt
 from .errors import InvalidInput, TooLarge
 from .message import CHANNEL_PATTERN, EVENT_PATTERN, Draft, dump
 from .settings import Settings
+from .tokens import USER, is_user
 
 MAX_BODY = 1 << 20  # bytes of one publish request
 MAX_MESSAGES = 1000  # in one batch
@@ -225,11 +226,13 @@ def _channels(fields: Mapping[str, object], target: str) -> list[str]:
 
 def _channel(value: object, kind: str, field: str) -> str:
     """Return the channel that ``value`` names: itself, or a user's own."""
-    name = f"user:{value}" if kind == "user" else value
-    if value and isinstance(value, str) and CHANNEL_PATTERN.fullmatch(str(name)):
-        return str(name)
-    expected = f"an id that makes user:ID {_CHANNEL}" if kind == "user" else _CHANNEL
-    raise InvalidInput(field, value, expected)
+    if kind == "user":
+        if is_user(value):
+            return f"user:{value}"
+        raise InvalidInput(field, value, USER)
+    if isinstance(value, str) and CHANNEL_PATTERN.fullmatch(value):
+        return value
+    raise InvalidInput(field, value, _CHANNEL)
 
 
 def _key(fields: Mapping[str, object], header_key: str | None) -> str | None:

@@ -20,7 +20,7 @@ from .errors import InvalidInput, NotAuthenticated
 from .hub import Hub, Subscriber
 from .orders import Orders
 from .presence import Expected, Presence
-from .tokens import DIGEST, LEEWAY, Tokens, is_user
+from .tokens import DIGEST, LEEWAY, USER, Tokens, is_user
 from .wheel import Slot
 
 KEPT = 366 * 86400.0  # seconds
@@ -54,7 +54,7 @@ class Revocations:
             LogUnavailable: it may not have been kept; do it again.
         """
         if user is not None and not is_user(user):  # 42 is not "42": nobody would be meant
-            raise InvalidInput("user", user, "what may stand in a channel name after user:")
+            raise InvalidInput("user", user, USER)
         if not 0 <= before <= time.time() + LEEWAY:  # milliseconds would count for all times
             raise InvalidInput("before", before, "Unix seconds, and not ahead")
         holder = "revoked" if user is None else f"revoked={user}"

@@ -31,6 +31,7 @@ _KNOWN = 10_000  # tokens remembered; whichever was used longest ago is verified
 #: and others give to what never ends, is 253402300799 in seconds.
 _MILLISECONDS = 1e12
 
+USER = "1 to 123 of A-Z a-z 0-9 _ . : @ | + ~ = -, and not . or .."
 _PATTERN = re.compile(r"[A-Za-z0-9_.:@|+~=-]{1,128}|[A-Za-z0-9_.:@|+~=-]{0,127}\*")
 
 
@@ -40,8 +41,12 @@ def is_pattern(text: object) -> bool:
 
 
 def is_user(user: object) -> TypeGuard[str]:
-    """Tell whether ``user`` is a user's id: what may stand in a channel name after ``user:``."""
-    return isinstance(user, str) and bool(user) and bool(CHANNEL_PATTERN.fullmatch(f"user:{user}"))
+    """Tell whether ``user`` is a user's id: what may stand in a channel name after ``user:``. In a
+    path ``.`` and ``..`` would be anything but a name, however written: nobody could look them up,
+    or end their connections."""
+    if not isinstance(user, str) or user in ("", ".", ".."):
+        return False
+    return CHANNEL_PATTERN.fullmatch(f"user:{user}") is not None
 
 
 def matches(pattern: str, channel: str) -> bool:
@@ -213,7 +218,7 @@ class Tokens:
             SettingsError: there is no secret to sign it with.
         """
         if not is_user(user):
-            raise InvalidInput("user", user, "what may stand in a channel name after user:")
+            raise InvalidInput("user", user, USER)
         for name, patterns in (("channels", channels), ("publish", publish)):
             if isinstance(patterns, str) or not all(map(is_pattern, patterns)):
                 raise InvalidInput(name, patterns, "a list of channel names, or starts and *")
@@ -235,7 +240,7 @@ class Tokens:
     def _read(self, claims: Mapping[str, Any], digest: bytes, key: bytes) -> Token:
         user, expires = claims.get("sub"), claims.get("exp")
         if not is_user(user):
-            raise _wrong("sub", "what may stand in a channel name after user:")
+            raise _wrong("sub", USER)
         if not _is_time(expires):
             raise _wrong("exp", "Unix seconds")
         begins = claims.get("nbf", 0)

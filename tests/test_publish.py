@@ -109,6 +109,7 @@ def test_a_batch_keeps_its_order_and_each_message_has_its_own_options() -> None:
         ({"users": ["42"], "channel": "a:1", "data": 1}, "users"),
         ({"messages": [{"users": ["42"], "data": 1}]}, "messages[0].users"),
         ({"user": "", "data": 1}, "user"),
+        ({"user": "..", "data": 1}, "user"),
         ({"user": 42, "data": 1}, "user"),
         ({"user": "a b", "data": 1}, "user"),
         ({"user": "x" * 124, "data": 1}, "user"),

@@ -102,9 +102,26 @@ def test_everyone_reads_what_is_for_everyone_and_writes_it_nobody() -> None:
 
 
 @pytest.mark.parametrize(
-    "user", ["", "a b", "é", "ü42", "42\n", "４２", "u" * 124, "a/b", "a,b", 42, None, True, ["42"]]
+    "user",
+    [
+        "",
+        ".",
+        "..",
+        "a b",
+        "é",
+        "ü42",
+        "42\n",
+        "４２",
+        "u" * 124,
+        "a/b",
+        "a,b",
+        42,
+        None,
+        True,
+        ["42"],
+    ],
 )
-def test_a_user_that_fits_no_channel_name_is_refused(user: Any) -> None:
+def test_a_user_that_fits_no_channel_name_or_no_path_is_refused(user: Any) -> None:
     """Look-alikes and separators among them; a number is no string."""
     assert "sub" in refused(token(user=user) if isinstance(user, str) else _signed(sub=user))
 

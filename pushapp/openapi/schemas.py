@@ -80,7 +80,7 @@ def _publish(target: Schema, more: Schema) -> Schema:
 
 SCHEMAS: Schema = {
     "Channel": text(CHANNEL_PATTERN.pattern, "what stands before the first : is its namespace"),
-    "User": text(_USER),
+    "User": text(_USER) | {"not": {"enum": [".", ".."]}},
     "Id": text(_CURSOR, "a message's place in the log"),
     "Cursor": text(_CURSOR, "everything up to here; opaque, handed back as it is"),
     "Message": fields(
