@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from pushapp.broker.sqlite.wake import Bell, Folder
+from pushapp.broker.sqlite.wal import Wal
 from pushapp.errors import LogUnavailable
 from pushapp.message import Draft
 
@@ -255,6 +256,42 @@ def test_the_write_ahead_log_stays_small(path: Path) -> None:
         follower.close()
 
     assert largest < 48 << 20
+
+
+def test_what_has_been_moved_is_not_moved_again_until_something_is_written(path: Path) -> None:
+    """It keeps its size until then: each process would look through it each second."""
+
+    class Counted(Wal):
+        moves = 0
+
+        def _move(self, mode: str) -> bool:
+            self.moves += 1
+            return super()._move(mode)
+
+    def moved(wal: Counted, times: int) -> int:
+        wal.moves = 0
+        for _ in range(times):
+            wal.checkpoint()
+        return wal.moves
+
+    def grow() -> None:
+        while not wal.is_due:
+            append(broker, *(Draft(A, f'"{"x" * 10_000}"') for _ in range(10)))
+
+    wal = Counted(str(path))
+    with opened(path) as broker:
+        publish(broker, A)
+        assert moved(wal, 3) == 0  # it is small
+        with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT * FROM channel").fetchall()  # sees what was before
+            grow()
+            assert moved(wal, 3) == 3  # not to the end
+        assert moved(wal, 3) == 1
+        publish(broker, A)
+        assert moved(wal, 3) == 0  # with that it has begun anew
+        grow()
+        assert moved(wal, 3) == 1
 
 
 def test_synchronous_full_works_under_gevent(path: Path, url: str) -> None:
