@@ -6,10 +6,14 @@ What belongs here: finding and serving files. What does not: the standalone serv
 
 from __future__ import annotations
 
+import gzip
+from functools import lru_cache
+from hashlib import sha256
 from importlib.metadata import distribution
 from pathlib import Path
+from typing import NamedTuple
 
-from flask import Blueprint, Response, current_app, request, send_file
+from flask import Blueprint, Response, current_app, request
 
 from .current import current_push
 from .openapi import document
@@ -43,12 +47,33 @@ def register(blueprint: Blueprint) -> None:
 
 def _serve(blueprint: Blueprint, name: str, path: Path) -> None:
     def view() -> Response:
-        response = send_file(path, "text/javascript", max_age=_FILE_AGE)
+        file = _read(path, path.stat().st_mtime_ns)
+        packs = request.accept_encodings.quality("gzip") > 0
+        response = Response(file.packed if packs else file.plain, mimetype="text/javascript")
+        response.set_etag(f"{file.digest}-gzip" if packs else file.digest)
+        if packs:
+            response.content_encoding = "gzip"
+        response.vary.add("Accept-Encoding")
+        response.cache_control.public, response.cache_control.max_age = True, _FILE_AGE
         # a page of another origin may load the client: CORS guards the messages, not the code
         response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+        response.make_conditional(request)
         return response
 
     blueprint.add_url_rule(f"/{name}", name.replace(".", "_"), view)
+
+
+class _File(NamedTuple):
+    plain: bytes
+    packed: bytes  # gzip
+    digest: str  # the same on every machine
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, changed: int) -> _File:
+    """Return a file; ``changed``: when it was, so that an edited one is read again."""
+    data = path.read_bytes()
+    return _File(data, gzip.compress(data), sha256(data).hexdigest()[:20])
 
 
 def openapi() -> Response:

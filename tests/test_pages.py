@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,19 @@ def test_push_js_is_kept_and_revalidated(client: Client) -> None:
         known = {"If-None-Match": first.headers["ETag"]}
     with client.get("/push/push.js", headers=known) as again:
         assert (again.status_code, again.data) == (304, b"")
+
+
+def test_push_js_travels_packed_to_whoever_takes_that(client: Client) -> None:
+    """It is the same file, and a cache tells the two apart."""
+    plain = client.get("/push/push.js", headers={"Accept-Encoding": "br, gzip;q=0"})
+    packed = client.get("/push/push.js", headers={"Accept-Encoding": "gzip, deflate, br"})
+    assert plain.content_encoding is None and packed.content_encoding == "gzip"
+    assert gzip.decompress(packed.data) == plain.data
+    assert len(packed.data) < len(plain.data) / 3
+    for reply, other in ((plain, packed), (packed, plain)):
+        assert "Accept-Encoding" in reply.vary and reply.headers["ETag"] != other.headers["ETag"]
+    known = {"Accept-Encoding": "gzip", "If-None-Match": packed.headers["ETag"]}
+    assert client.get("/push/push.js", headers=known).status_code == 304
 
 
 def test_jquery_comes_from_the_package(client: Client) -> None:
