@@ -171,10 +171,11 @@ def websocket_view(ws: Server | Lean) -> None:
         push.start().frame_limit,
     )
     stream.address = address
+    stream.greets(greeting(ws))
     if berth is None:
         stream.serve(ws.sock, early=b"")
     else:
-        berth.waiting = stream.greets(greeting(ws))
+        berth.waiting = stream
         ws.mode = "werkzeug"  # an ordinary response for the middlewares; the worker parks it
     ws.connected = False
 

@@ -59,19 +59,22 @@ class WebSocket(Conversation):
     def farewell(self, code: int, reason: str) -> bytes:
         return frames.close(code, reason)
 
-    # -- parked --------------------------------------------------------------------------------
-
     def greets(self, greeting: bytes) -> WebSocket:
-        """Send ``greeting`` first, once it is parked: the 101, unless that has been sent."""
+        """Send ``greeting`` first: the 101, unless that has been sent."""
         self._greeting = greeting
         return self
+
+    def _take_greeting(self) -> bytes:
+        greeting, self._greeting = self._greeting, b""
+        return greeting
+
+    # -- parked --------------------------------------------------------------------------------
 
     def park(self, connection: Connection, fd: int, early: bytes, head: Head) -> None:
         """Begin on the socket ``fd``; see ``handover.Parkable``."""
         outlet = ParkedSocket(fd, self.context.lot, self)
         outlet.pause()
-        greeting, self._greeting = self._greeting, b""
-        self._start(outlet, greeting)
+        self._start(outlet, self._take_greeting())
         if early:
             self._feed(early)
         if self._waiting is None:
@@ -92,7 +95,7 @@ class WebSocket(Conversation):
         over = threading.Event()
         writer = threading.Thread(target=_drain, args=(waiter, sock, over), daemon=True)
         writer.start()
-        self._start(waiter)
+        self._start(waiter, self._take_greeting())
         try:
             data = early or sock.recv(_READ)
             while data and not waiter.closed:
