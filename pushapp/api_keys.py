@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterable
+from typing import Any
 
 import flask
 
@@ -42,9 +43,12 @@ class ApiKeys:
         return found
 
     def current(self) -> ApiKey | None:
-        """Return the current request's key, None where it has none of ours. A publish asks seven
-        times; it is looked for once."""
-        environ = flask.request.environ
+        """Return the current request's key, None where it has none of ours."""
+        return self.of(flask.request.environ)
+
+    def of(self, environ: dict[str, Any]) -> ApiKey | None:
+        """Return a request's key, None where it has none of ours. A publish asks seven times; it is
+        looked for once."""
         found: tuple[ApiKeys, ApiKey | None] | None = environ.get(_FOUND)
         if found is None or found[0] is not self:
             found = environ[_FOUND] = self, self.find(environ.get("HTTP_AUTHORIZATION"))

@@ -19,7 +19,7 @@ from .api_keys import ApiKeys
 from .errors import InvalidInput, NoCredentials, NotAllowed, NotRecognized, OutOfScope
 from .message import EVERYONE, is_internal
 from .origins import is_trusted
-from .settings import Settings
+from .settings import ApiKey, Settings
 from .tokens import USER, Token, Tokens, is_pattern, is_user, matches
 
 Action = Literal["subscribe", "publish"]
@@ -121,7 +121,15 @@ class Gate:
             NotAuthenticated: no one can tell who asks.
             NotAllowed: they may not.
         """
-        key, token = self._api_keys.current(), current_token()
+        return self.grant(channels, self._api_keys.current(), current_token())
+
+    def grant(self, channels: Sequence[str], key: ApiKey | None, token: Token | None) -> Grant:
+        """Return the same for a request that has ``key`` and ``token``. Where the app has functions
+        of its own, they ask the current request.
+
+        Raises:
+            As ``may_subscribe``.
+        """
         user = self.app_user() if token is None else token.user
         seconds = [] if user is None else [ASK_AGAIN]
         if token is not None:
@@ -129,11 +137,11 @@ class Gate:
         if key is None or not key.may_look:
             for channel in channels:
                 if is_internal(channel):  # no pattern, and no app, ever opens one
-                    raise self._refusal(channel, "subscribe")
+                    raise self._refusal(channel, "subscribe", key, token)
                 if self._settings.is_public(channel) or (token and token.may_read(channel)):
                     continue
                 if user is None or channel not in (f"user:{user}", EVERYONE):
-                    seconds.append(self._ask(channel, "subscribe"))
+                    seconds.append(self._ask(channel, "subscribe", key, token))
         member = None if token is None else token.member_text()
         return Grant(user, min(seconds, default=None), member, observer=key is not None)
 
@@ -166,21 +174,23 @@ class Gate:
             if channel == EVERYONE:
                 kind = NotAllowed if key is None and token is None else OutOfScope
                 raise kind(f"to {EVERYONE} an api key alone publishes")
-            self._ask(channel, "publish")
+            self._ask(channel, "publish", key, token)
 
-    def _ask(self, channel: str, action: Action) -> float:
+    def _ask(self, channel: str, action: Action, key: ApiKey | None, token: Token | None) -> float:
         """Return for how many seconds the app allows it."""
         for rule in self._rules:
             if (rule.publish or action == "subscribe") and rule.matches(channel):
                 with _without_foreign_cookies(self._settings):
                     return _seconds(_asked(rule, channel, action), channel, action)
-        raise self._refusal(channel, action)
+        raise self._refusal(channel, action, key, token)
 
-    def _refusal(self, channel: str, action: Action) -> NotAllowed | NoCredentials:
+    def _refusal(
+        self, channel: str, action: Action, key: ApiKey | None, token: Token | None
+    ) -> NotAllowed | NoCredentials:
         """Return what is to be raised where nothing allows it."""
-        if self._api_keys.current() is not None:
+        if key is not None:
             return OutOfScope(f"this api key may not {action} {channel}")
-        if current_token() is not None:
+        if token is not None:
             return OutOfScope(f"this token may not {action} {channel}")
         if not is_internal(channel) and self.app_user() is not None:
             return NotAllowed(f"you may not {action} {channel}")

@@ -7,7 +7,7 @@ there a stream's later questions find it again, however it came.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flask import request
 from werkzeug.datastructures import MultiDict
@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from .extension import Push
 
 
-def identify(push: Push, values: MultiDict[str, str] | None = None) -> Token | None:
-    """Return the token of the current request; None: it has none. ``values``: its parameters,
-    where it is one to subscribe; else the header alone counts.
+def identify(
+    push: Push, values: MultiDict[str, str] | None = None, environ: dict[str, Any] | None = None
+) -> Token | None:
+    """Return the token of the current request, or of the one that ``environ`` is; None: it has
+    none. ``values``: its parameters, where it is one to subscribe; else the header alone counts.
 
     Raises:
         NotAuthenticated: it has one, or a ticket, that does not hold.
@@ -35,16 +37,17 @@ def identify(push: Push, values: MultiDict[str, str] | None = None) -> Token | N
     if "token" in given and not push.settings.token_in_url:
         expected = "none in a URL, which ends up in logs, unless PUSH_TOKEN_IN_URL=1"
         raise InvalidInput("token", "one", expected)
-    token = _find(push, given)
+    environ = request.environ if environ is None else environ
+    token = _find(push, given, environ)
     if token is not None:
-        request.environ[TOKEN] = token
+        environ[TOKEN] = token
     return token
 
 
-def _find(push: Push, given: MultiDict[str, str]) -> Token | None:
-    if push.api_keys.current() is not None:
+def _find(push: Push, given: MultiDict[str, str], environ: dict[str, Any]) -> Token | None:
+    if push.api_keys.of(environ) is not None:
         return None
-    text = bearer(request.headers.get("Authorization"))
+    text = bearer(environ.get("HTTP_AUTHORIZATION"))
     # asked for one that is not there, a MultiDict makes an exception
     token = given["token"] if "token" in given else ""
     ticket = given["ticket"] if "ticket" in given else ""

@@ -43,9 +43,13 @@ _NOTHING: Mapping[str, object] = {}  # one for all: there may be very many
 def sketch() -> Sketch:
     """Return what is kept of the current request. Of a token or a ticket: what it said, which all
     streams with that token share, and not its text."""
-    environ = request.environ
-    if current_push().gate.asks:
-        return _drawn()
+    return sketch_of(request.environ, asks=current_push().gate.asks)
+
+
+def sketch_of(environ: dict[str, Any], *, asks: bool) -> Sketch:
+    """Return the same of a request. ``asks``: the app has functions of its own."""
+    if asks:
+        return _drawn(environ)
     if TOKEN in environ:  # all that we look at, where the app has no functions
         token: Token = environ[TOKEN]
         return token
@@ -54,9 +58,8 @@ def sketch() -> Sketch:
     return _NOTHING
 
 
-def _drawn() -> Mapping[str, object]:
+def _drawn(environ: dict[str, Any]) -> Mapping[str, object]:
     """Return what the app's own functions may look at."""
-    environ = request.environ
     kept = {name: environ[name] for name in _KEPT if name in environ}
     if TOKEN in kept:
         kept.pop("HTTP_AUTHORIZATION", None)

@@ -7,10 +7,10 @@ ask whether it may, and let it wait the way it can. What does not: the waiting i
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Request, Response, current_app, request
 from simple_websocket import Server
 from werkzeug.datastructures import CombinedMultiDict, MultiDict
 from werkzeug.exceptions import HTTPException
@@ -28,8 +28,9 @@ from .message import dump
 from .origins import check_origin
 from .parking import set_options
 from .problem import as_dict, close_code, problem, reason_of
-from .sketch import sketch
-from .throttle import find_room
+from .sketch import sketch, sketch_of
+from .throttle import count_stream, find_room
+from .tokens import Token
 from .transports import frames, poll
 from .transports.handshake import Refused, check_handshake
 from .transports.longpoll import LongPoll
@@ -82,7 +83,7 @@ def longpoll_view() -> Response:
         push.tally.answered("longpoll", reply.count, reply.lost)
         return _answered(push, reply, wanted)
     address = find_room(push, grant.user, connection)
-    berth = _berth(push)
+    berth = _berth(push, request.environ)
     parks = berth is not None
     waiting = LongPoll(push.hub, push.lot, push.presence, wanted, connection, parks=parks)
     waiting.user, waiting.address = grant.user, address
@@ -126,7 +127,7 @@ def sse_view() -> Response:
     _check_log(push)
     if request.method == "HEAD":
         return Response(headers=SSE_HEADERS)
-    berth = _berth(push)
+    berth = _berth(push, request.environ)
     http11 = request.environ.get("SERVER_PROTOCOL") != "HTTP/1.0"
     kind = ChunkedSse if berth is not None and http11 else Sse
     stream = kind(push.start().context, wanted, connection, grant, sketch())
@@ -139,34 +140,55 @@ def sse_view() -> Response:
     return response
 
 
+def open_websocket(push: Push, environ: dict[str, Any]) -> bool:
+    """Begin a WebSocket without Flask, for a request that nobody else looks at (``porter``); tell
+    whether it is answered. Else Flask is to have it, and nothing has been counted."""
+    request = Request(environ)
+    offers = environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", "")
+    try:
+        _check_websocket(push, request)
+        if not upgrade.may_be_lean(push, environ):
+            return False
+        count_stream(push, environ)
+    except (PushError, Refused):
+        return False
+    _begin_websocket(push, request, upgrade.lean(push, environ, offers))
+    return True
+
+
 def websocket_view(ws: Server | Lean) -> None:
+    """Begin a WebSocket."""
+    _begin_websocket(current_push(), request, ws)
+
+
+def _begin_websocket(push: Push, request: Request, ws: Server | Lean) -> None:
     """Begin a WebSocket. The handshake is right, and a browser sees an error only as frames."""
-    push = current_push()
+    environ = request.environ
     try:
         wanted = asked(request, request.args, stream=False, least=0)
-        identify(push, request.args)
-        grant = _grant_or_why_not(push, wanted)
+        token = identify(push, request.args, environ)
+        grant = _grant_or_why_not(push, wanted, environ, token)
         user = grant.user if isinstance(grant, Grant) else None
         connection = push.connection_id(wanted.connection, user)
-        address = find_room(push, user, connection)
+        address = find_room(push, user, connection, environ)
         _check_log(push)
     except Exception as caught:  # a response after the 101 would be read as frames
         error = caught if isinstance(caught, PushError | HTTPException) else PushError()
         if error is not caught:
-            current_app.logger.error("pushapp: %s failed", show(request.path), exc_info=caught)
+            push.app.logger.error("pushapp: %s failed", show(request.path), exc_info=caught)
         push.tally.refusals[reason_of(error)] += 1
         body = f'{{"type":"error",{dump(as_dict(error))[1:]}'.encode()
         body = frames.text(body) + frames.close(close_code(error), type(error).__name__)
         ws.sock.sendall(greeting(ws) + body)
         ws.connected = False  # what flask-sock would send now, has been sent
         return
-    berth = _berth(push)
+    berth = _berth(push, environ)
     stream = kind_of(upgrade.agreed_with(ws))(
         push.start().context,
         wanted,
         connection,
         grant,
-        sketch(),
+        sketch_of(environ, asks=push.gate.asks),
         push.start().ops,
         push.start().frame_limit,
     )
@@ -189,20 +211,22 @@ def _check_log(push: Push) -> None:
     push.hub.now()
 
 
-def _grant_or_why_not(push: Push, wanted: Asked) -> Grant | NoCredentials:
+def _grant_or_why_not(
+    push: Push, wanted: Asked, environ: dict[str, Any], token: Token | None
+) -> Grant | NoCredentials:
     """Return the grant, or what is missing: in a browser a token may come in the first frame."""
     try:
-        return push.gate.may_subscribe(wanted.channels)
+        return push.gate.grant(wanted.channels, push.api_keys.of(environ), token)
     except NoCredentials as error:
         return error.with_traceback(None)
 
 
-def _berth(push: Push) -> Connection | None:
-    """Return the connection of this request where its client can be parked; where it cannot, the
+def _berth(push: Push, environ: dict[str, Any]) -> Connection | None:
+    """Return the connection of a request where its client can be parked; where it cannot, the
     kernel finds it all the same when it has silently gone."""
-    connection = connection_of(request.environ) if push.settings.park else None
+    connection = connection_of(environ) if push.settings.park else None
     if connection is None:
-        sock = request.environ.get("gunicorn.socket") or request.environ.get("werkzeug.socket")
+        sock = environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
         if sock is not None:
             set_options(sock, push.lot.patience)
     return connection
@@ -235,10 +259,14 @@ def _prepare_websocket() -> None:
     if request.endpoint is None or not request.endpoint.endswith(".websocket_view"):
         return
     refuse_body(request)
-    check_handshake(request)
-    check_origin(request, current_push().settings)
+    _check_websocket(current_push(), request)
     upgrade.use_our_threads(current_app.config)
     request.environ[upgrade.OURS] = True
+
+
+def _check_websocket(push: Push, request: Request) -> None:
+    check_handshake(request)
+    check_origin(request, push.settings)
 
 
 def _refused(error: Refused) -> Response:

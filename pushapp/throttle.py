@@ -7,7 +7,7 @@ What belongs here: whose request it is, for counting. What does not: counting (`
 from __future__ import annotations
 
 from collections.abc import Sized
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flask import request
 
@@ -44,20 +44,42 @@ def count_request() -> None:
         push.limits.connect(address)
 
 
-def address_of(push: Push) -> str | None:
-    """Return what the current request counts for; see ``address.counted_address``."""
-    return counted_address(request.environ, push.settings.trusted_proxies)
+def count_stream(push: Push, environ: dict[str, Any]) -> None:
+    """Count the request that ``environ`` is, which begins a stream.
+
+    Raises:
+        TooManyRequests: as ``count_request``; it has not been counted.
+    """
+    address = address_of(push, environ)
+    if address is None or push.api_keys.of(environ) is not None:
+        return
+    push.limits.request(address)
+    try:
+        push.limits.connect(address)
+    except TooManyRequests:
+        push.limits.take_back(address)
+        raise
 
 
-def find_room(push: Push, user: str | None, connection: str) -> str | None:
-    """Return what the current request counts for, where its ``connection`` may wait.
+def address_of(push: Push, environ: dict[str, Any] | None = None) -> str | None:
+    """Return what the current request counts for, or the one that ``environ`` is; see
+    ``address.counted_address``."""
+    environ = request.environ if environ is None else environ
+    return counted_address(environ, push.settings.trusted_proxies)
+
+
+def find_room(
+    push: Push, user: str | None, connection: str, environ: dict[str, Any] | None = None
+) -> str | None:
+    """Return what the current request counts for, or the one that ``environ`` is, where its
+    ``connection`` may wait.
 
     Raises:
         AtCapacity: nobody may.
         TooManyRequests: its user, or its address, has as many as may be.
         LogUnavailable: nobody can say.
     """
-    address = address_of(push)
+    address = address_of(push, environ)
     push.start().check_room(user, address)
     check_elsewhere(push, user, connection)
     return address

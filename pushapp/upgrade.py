@@ -16,15 +16,18 @@ import hashlib
 import threading
 from collections.abc import Callable
 from functools import partial, wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Response, request
 from flask_sock import Sock
 from simple_websocket import Server
 
 from .current import current_push
 from .handover import connection_of
 from .transports.deflate import Agreed, negotiate
+
+if TYPE_CHECKING:
+    from .extension import Push
 
 OURS = "pushapp.websocket"  # the environ's key that marks our own route
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
@@ -78,12 +81,11 @@ def route(blueprint: Blueprint, path: str, view: Callable[[Server | Lean], None]
 
     @wraps(view)
     def websocket_route() -> Response:
-        environ = request.environ
         # Browsers always offer compression, and a Server always takes it: 90 KB a client.
-        offers = environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", "")
-        if not _can_be_lean(environ):
+        offers = request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", "")
+        if not _can_be_lean(request.environ):
             return theirs.view()
-        ws = Lean(environ, negotiate(offers) if current_push().settings.deflate else None)
+        ws = lean(current_push(), request.environ, offers)
         view(ws)
         return Ended() if ws.mode == "gunicorn" else Response()
 
@@ -105,12 +107,22 @@ class _Taken:
         return take
 
 
+def lean(push: Push, environ: dict[str, Any], offers: str) -> Lean:
+    """Return what the view gets of a handshake with these ``offers`` of extensions."""
+    return Lean(environ, negotiate(offers) if push.settings.deflate else None)
+
+
 def _can_be_lean(environ: dict[str, Any]) -> bool:
-    options = current_app.config.get("SOCK_SERVER_OPTIONS") or {}
+    return may_be_lean(current_push(), environ)
+
+
+def may_be_lean(push: Push, environ: dict[str, Any]) -> bool:
+    """Tell whether nothing but our own answer to its handshake is needed."""
+    options = push.app.config.get("SOCK_SERVER_OPTIONS") or {}
     return (
         options.keys() <= {"thread_class"}
         and "HTTP_HOST" in environ  # h11 refuses a request without
-        and current_push().settings.park
+        and push.settings.park
         and connection_of(environ) is not None
     )
 
