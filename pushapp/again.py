@@ -12,11 +12,11 @@ than that, whichever process has acknowledged it.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import flask
-from flask import Flask, request
+from flask import Flask, Request, request
 from flask.sessions import SecureCookieSessionInterface
 
 from .auth import Grant, current_token
@@ -34,6 +34,9 @@ from .window import after
 
 if TYPE_CHECKING:
     from .extension import Push
+
+#: Our views by their endpoints, and the functions around them.
+Routes = tuple[dict[str, Callable[..., Any]], list[list[object]]]
 
 _NOWHERE = Cursor("", 0)
 _OURS = "push."  # the beginning of our endpoints' names
@@ -258,15 +261,24 @@ def is_watched(app: Flask) -> bool:
     """
     ours = type(app) is Flask and app.wsgi_app == Flask.wsgi_app.__get__(app)
     plain = type(app.session_interface) is SecureCookieSessionInterface
+    plain = plain and app.request_class is Request
     listens = any(signal.receivers for signal in _SIGNALS)
     return not (ours and plain) or listens or any(found.get(None) for found in _functions(app))
 
 
-def routes(app: Flask) -> object:
-    """Return what is called for our own routes, to be compared: an app may wrap a view, or have a
-    function called before it."""
+def routes(app: Flask) -> Routes:
+    """Return what is called for our own routes."""
     views = {name: view for name, view in app.view_functions.items() if name.startswith(_OURS)}
     return views, [list(found.get("push", ())) for found in _functions(app)]
+
+
+def are_changed(app: Flask, made: Routes) -> bool:
+    """Tell whether they are not as they were ``made``: an app may wrap a view, or have a function
+    called before it."""
+    views, functions = made
+    if list(map(app.view_functions.get, views)) != list(views.values()):
+        return True
+    return functions != [list(found.get("push", ())) for found in _functions(app)]
 
 
 def _functions(app: Flask) -> tuple[Mapping[str | None, Sequence[object]], ...]:

@@ -14,7 +14,7 @@ from typing import Any
 from flask import Blueprint, Flask
 
 from . import api, console, metrics, pages, people, power, subscribe
-from .again import is_watched, routes
+from .again import Routes, are_changed, is_watched, routes
 from .api_keys import ApiKeys
 from .auth import Gate
 from .background import spread
@@ -55,7 +55,7 @@ class Push(Calls):
         self._lock = threading.Lock()
         self._running: Running | None = None
         self._app: Flask | None = None
-        self._routes: object = None  # as we have made them
+        self._routes: Routes = {}, []  # as we have made them
         self.settings = Settings()
         self.api_keys = ApiKeys(())
         self.tokens = Tokens(self.settings)
@@ -113,7 +113,7 @@ class Push(Calls):
     def is_watched(self) -> bool:
         """Whether the app looks at requests itself, or has put something before one of our routes:
         both must see them all."""
-        return is_watched(self.app) or routes(self.app) != self._routes
+        return is_watched(self.app) or are_changed(self.app, self._routes)
 
     # -- what is open --------------------------------------------------------------------------
 

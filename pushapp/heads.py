@@ -22,6 +22,7 @@ from gevent.socket import socket as gevent_socket
 from gunicorn.http.errors import LimitRequestHeaders
 
 HEAD = 10.0  # seconds
+PIECE = 8192  # bytes that gunicorn reads at once
 MOST = 96 * 1024  # bytes of a head, and of what is left of a body before it
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _REST = 0.5  # seconds before the next look whether there is room again
@@ -34,16 +35,38 @@ class Punctual(gevent_socket):  # type: ignore[misc]
     """A connection's socket, that knows whether a head is being read from it."""
 
     waiting: HeadTimeout | None = None  # for a head; what is left of a body before it counts, too
+    early = b""  # of its input, which has been read already
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         """Receive; a head that is not whole after its first bytes has ``HEAD`` seconds."""
         waiting = self.waiting
         if waiting is not None:
             waiting.reads()
-        data: bytes = super().recv(size, flags)
+        if self.early:
+            data, self.early = self.early[:size], self.early[size:]
+        else:
+            data = super().recv(size, flags)
         if waiting is not None:
             waiting.came(len(data))
         return data
+
+    def come(self) -> bytes | None:
+        """Return what has come already; None: nothing yet. An end is found again by who reads next,
+        and so is what broke off."""
+        try:
+            data: bytes = self._sock.recv(PIECE)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+        return data
+
+    def comes(self) -> bytes:
+        """Return the same once there is something."""
+        try:
+            return self.recv(PIECE)
+        except OSError:
+            return b""
 
 
 class HeadTimeout(Timeout):  # type: ignore[misc]

@@ -14,7 +14,6 @@ from typing import Any
 from gunicorn.glogging import Logger
 
 from .handover import Head, Mark
-from .heads import Punctual
 
 _MARKS: dict[str, Mark] = {"content-length": "Content-Length", "etag": "ETag"}
 
@@ -49,20 +48,15 @@ def _chain(first: list[bytes], rest: Any) -> Iterator[bytes]:
     yield from rest
 
 
-class Replayed(Punctual):
-    """A socket some of whose input has been read already."""
+class Named:
+    """A listener's name, which gunicorn asks for as each connection begins: also for one that was
+    accepted just before the listener was closed, and has its turn after that."""
 
-    def __init__(self, early: bytes, fd: int) -> None:
-        super().__init__(fileno=fd)
-        self._early = early
+    def __init__(self, listener: Any) -> None:
+        self._name = listener.getsockname()
 
-    def recv(self, size: int, flags: int = 0) -> bytes:
-        if self._early:
-            if self.waiting is not None:
-                self.waiting.reads()
-            data, self._early = self._early[:size], self._early[size:]
-            return data
-        return super().recv(size, flags)
+    def getsockname(self) -> Any:
+        return self._name
 
 
 class Idle:
@@ -117,11 +111,14 @@ def head_of(response: Any, *, etag: bool = True) -> Head:
 
 def is_unseen(worker: Any) -> bool:
     """Tell whether gunicorn has nothing to do about a single request: it writes no access log,
-    counts nothing, and reads nothing in front of requests. Else it must see them all."""
+    counts nothing, reads nothing in front of requests, and calls no hook but ours. Else it must see
+    them all."""
     cfg = worker.cfg
+    hooks = {hook.__module__.partition(".")[0] for hook in (cfg.pre_request, cfg.post_request)}
     logs = cfg.accesslog or cfg.logconfig or cfg.logconfig_dict or cfg.logconfig_json or cfg.syslog
     counts = type(worker.log).access is not Logger.access  # statsd's, or somebody's own
-    return not (logs or counts or cfg.is_ssl or cfg.proxy_protocol != "off" or not cfg.keepalive)
+    reads = cfg.is_ssl or cfg.proxy_protocol != "off"
+    return not (logs or counts or reads or not cfg.keepalive or hooks - {"gunicorn", __package__})
 
 
 UNREAD = 32768  # bytes of a body that nobody has read, which gunicorn may read to keep a connection

@@ -35,7 +35,7 @@ from .lifting import (
     UNREAD,
     Begun,
     Idle,
-    Replayed,
+    Named,
     end_reading,
     head_of,
     is_read,
@@ -44,6 +44,7 @@ from .lifting import (
 )
 from .outlet import Lot
 from .parking import ParkedSocket
+from .porter import Porter, porter_of
 from .posting import Found, Posts, head_in
 from .republish import Republish
 from .settings import Settings
@@ -53,17 +54,6 @@ DRAIN_MARGIN = 3.0  # seconds before gunicorn's graceful_timeout by which a drai
 WATCH = 0.1  # seconds between looks at whether a worker that is to end does
 _LOOK = 1.0  # ... at whether it is to end, which signals and requests tell at once
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
-
-
-class Named:
-    """A listener's name, which gunicorn asks for as each connection begins: also for one that was
-    accepted just before the listener was closed, and has its turn after that."""
-
-    def __init__(self, listener: Any) -> None:
-        self._name = listener.getsockname()
-
-    def getsockname(self) -> Any:
-        return self._name
 
 
 class Yard:
@@ -79,6 +69,7 @@ class Yard:
         self.keepalive = float(worker.cfg.keepalive)  # seconds
         self.lane = Lane() if is_unseen(worker) else None
         self.posts = Posts()
+        self._porter = porter_of(self, worker)
         self.reading = 0  # answers that are being read in the lane, and publishes under way
         self.together = Together()
         self._bays: set[Bay] = set()
@@ -112,13 +103,17 @@ class Yard:
     def handle(self, listener: Any, client: Any, address: Any) -> None:
         """Serve a connection: gunicorn's own way, with a note of who it is."""
         connection = Connection(self, listener, client, address)
-        self._doors.let_in(connection, self._serve_on)
+        self._doors.let_in(connection, self._serve_new)
 
-    def _serve_on(self, connection: Connection) -> None:
+    def _serve_new(self, connection: Connection) -> None:
+        self._serve_on(connection, self._porter)
+
+    def _serve_on(self, connection: Connection, porter: Porter | None = None) -> None:
         me = getcurrent()
         self._connections[me] = connection
         try:
-            self._handle(connection.listener, connection.client, connection.address)
+            if porter is None or not porter.answers(connection):
+                self._handle(connection.listener, connection.client, connection.address)
         finally:
             del self._connections[me]
 
@@ -173,7 +168,8 @@ class Yard:
 
     def take_back(self, connection: Connection, fd: int, early: bytes) -> None:
         """Serve what comes next on ``fd`` in a new greenlet; ``early`` was read of it already."""
-        connection.client = Replayed(early, fd)
+        connection.client = Punctual(fileno=fd)
+        connection.client.early = early
         connection.head = head_in(early)
         # known from here on, or a drain could end before its greenlet has begun
         self._connections[gevent.spawn(self._serve_returned, connection)] = connection
