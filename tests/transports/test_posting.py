@@ -433,6 +433,29 @@ def number(id: str) -> int:
     return int(id.rpartition(".")[2])
 
 
+def test_a_publish_that_waits_for_the_log_outlasts_the_drain(
+    single: Server, channel: str, log_kind: str
+) -> None:
+    """It was taken in the lane: the worker ends when it is answered, though nobody else is left. On
+    a machine that is so slow that the log's patience ends first, by 503."""
+    if log_kind != "sqlite":
+        pytest.skip("no file is locked")
+    with connected(single) as idle, connected(single) as wire:
+        for one in (idle, wire):
+            warm(one, channel)
+        (worker,) = single.workers()
+        with locked(single.database):
+            wire.send(post({"channel": channel, "data": "under way"}))
+            single.signal(signal.SIGHUP)
+            assert idle.is_closed()  # so the drain has begun
+            threading.Event().wait(2.5)  # gunicorn looks once a second whether it may end
+        reply = wire.reply()
+        assert reply.status in (200, 503)
+        until(lambda: worker not in single.workers(), "the worker ends", 60.0)
+    single.wait_for_workers()
+    assert data_in(single, channel) == (["under way"] if reply.status == 200 else [])
+
+
 def test_a_drain_ends_an_idle_publisher_and_takes_one_that_has_begun(
     single: Server, channel: str
 ) -> None:
