@@ -113,19 +113,9 @@ class Again:
         Raises:
             InvalidInput: one is no cursor.
         """
-        first = self.asked
         at = None if cursor is None else Cursor.parse(cursor)
         at, etags, conditional = match(at, header)
-        return Asked(
-            channels=first.channels,
-            cursor=at,
-            history=first.history,
-            hold=first.hold,
-            connection=first.connection,
-            presence=False,
-            etags=etags,
-            conditional=conditional,
-        )
+        return self.asked._replace(cursor=at, etags=etags, conditional=conditional)
 
     def may(self, asked: Asked) -> bool:
         """Tell whether it may be answered now, and count it as a request; else the app says why

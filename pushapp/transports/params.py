@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from sys import intern
+from typing import NamedTuple
 
 from flask import Request
 from werkzeug.datastructures import MultiDict
@@ -31,8 +31,7 @@ _NO_ETAGS: frozenset[str] = frozenset()  # each other one would be 216 bytes of 
 _ETAG = re.compile(r'"([^"]*)"[ \t]*+(?:,|$)')
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """What a subscribing client asks for."""
 
     channels: tuple[str, ...]
