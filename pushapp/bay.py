@@ -243,6 +243,8 @@ class Bay:
             self._leave(again, head)
         else:
             if waiting is not None and waiting.answered is None:
+                if self._parked is not None:
+                    self._parked.resume()
                 self._wait(known, waiting)
             elif waiting is not None:
                 self._answer_early(known, asked, waiting, head)
@@ -332,7 +334,6 @@ class Bay:
         assert found is not None  # else it would not have begun to wait
         connection.yard.count()
         self._busy = True
-        parked.resume()
         waiting.stay(parked, connection, found)
 
 

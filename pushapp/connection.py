@@ -64,8 +64,9 @@ class Connection:
 
     def go_on(self, parked: ParkedSocket, data: bytes, early: bytes) -> None:
         """Write ``data``, and serve what comes next; see ``handover``."""
-        bay = self.yard.bay_of(self, parked.lot)
-        bay.expect(early)
+        bay = self.bay or self.yard.bay_of(self, parked.lot)
+        if early:
+            bay.expect(early)
         parked.hand_over(data, bay)
 
     def end(self) -> None:

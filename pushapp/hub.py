@@ -151,34 +151,37 @@ class Hub:
         """Stop listening to ``channels``, or to all and for good; idempotent."""
         with self.lock:
             if channels is None:
-                channels = subscriber.listens
-                subscriber.live = False
-                if subscriber in self._subscribers:
-                    del self._subscribers[subscriber]
-                    self.seats.leave(subscriber)
-                    subscriber.left()
-                self.wheel.cancel(subscriber)
-            elif self._target != self._position:
+                self.let_out(subscriber)
+                return
+            if self._target != self._position:
                 self._left.add(subscriber)  # what is being handed out was planned before
-            self._moved.update(channels)
-            if empty := self._audiences.remove(subscriber, channels):
-                self.window.unwatch(*empty)
+            self._listen_less(subscriber, channels)
+
+    def let_out(self, subscriber: Subscriber) -> None:
+        """Let it listen to nothing any more, for good; idempotent. The lock is held."""
+        subscriber.live = False
+        if subscriber in self._subscribers:
+            del self._subscribers[subscriber]
+            self.seats.leave(subscriber)
+            subscriber.left()
+        self.wheel.cancel(subscriber)
+        self._listen_less(subscriber, subscriber.listens)
+
+    def _listen_less(self, subscriber: Subscriber, channels: Collection[str]) -> None:
+        self._moved.update(channels)
+        if empty := self._audiences.remove(subscriber, channels):
+            self.window.unwatch(*empty)
 
     def enter(self, subscriber: Subscriber, cursor: Cursor) -> bool:
-        """Join and go live at once, for one that has read up to ``cursor`` of channels that are in
-        the window; False: it has to join and read. Never waits.
+        """Join and go live at once, for one that has found all of its channels in the window, up to
+        ``cursor``, and has let nobody else run since; False: it has to join and read. Never waits.
 
         Raises:
             TooManyRequests: as ``join``.
         """
-        recents = self.window.look(listens := subscriber.listens)
-        if recents is None:
-            return False
-        for recent in recents:
-            if recent.since > cursor.n:
-                return False
         if not self.go_live(subscriber, cursor):
             return False
+        listens = subscriber.listens
         self.seats.take(subscriber)
         self._subscribers[subscriber] = None
         self._moved.update(listens)

@@ -137,13 +137,7 @@ class ParkedSocket:
 
     # -- writing -------------------------------------------------------------------------------
 
-    def write(self, data: bytes) -> None:
-        self._write(data, 0)
-
-    def write_first(self, data: bytes) -> None:
-        self._write(data, _MORE)
-
-    def _write(self, data: bytes, flags: int) -> None:
+    def write(self, data: bytes, flags: int = 0) -> None:
         if self._sock is None or self._ending:
             return
         if self._queue:
@@ -158,6 +152,9 @@ class ParkedSocket:
             return
         if sent < len(data):
             self.keep(data, sent)
+
+    def write_first(self, data: bytes) -> None:
+        self.write(data, _MORE)
 
     def keep(self, data: bytes, sent: int) -> None:
         self._keep(memoryview(data)[sent:] if sent else data)

@@ -29,10 +29,10 @@ class Seats:
         Raises:
             TooManyRequests: as many as may be do already.
         """
-        if _is_full(self._users, user, self._per_user):
+        if user is not None and _is_full(self._users, user, self._per_user):
             detail = f"user {user} has {self._per_user:g} connections here already"
             raise TooManyRequests(detail, AFTER)
-        if _is_full(self._addresses, address, self._per_address):
+        if address is not None and _is_full(self._addresses, address, self._per_address):
             detail = f"{address} has {self._per_address:g} connections here already"
             raise TooManyRequests(detail, AFTER)
 
@@ -42,14 +42,19 @@ class Seats:
         Raises:
             As ``check``; it is not counted then.
         """
-        self.check(subscriber.user, subscriber.address)
-        _add(self._users, subscriber.user)
-        _add(self._addresses, subscriber.address)
+        user, address = subscriber.user, subscriber.address
+        self.check(user, address)
+        if user is not None:
+            self._users[user] = self._users.get(user, 0) + 1
+        if address is not None:
+            self._addresses[address] = self._addresses.get(address, 0) + 1
 
     def leave(self, subscriber: Subscriber) -> None:
         """Count one less, that has been counted."""
-        _remove(self._users, subscriber.user)
-        _remove(self._addresses, subscriber.address)
+        if subscriber.user is not None:
+            _remove(self._users, subscriber.user)
+        if subscriber.address is not None:
+            _remove(self._addresses, subscriber.address)
 
     def of_user(self, user: str) -> int:
         """Return how many of ``user``'s wait here."""
@@ -60,19 +65,13 @@ class Seats:
         return len(self._users) + len(self._addresses)
 
 
-def _is_full(counts: dict[str, int], key: str | None, most: float) -> bool:
-    return key is not None and bool(most) and counts.get(key, 0) >= most
+def _is_full(counts: dict[str, int], key: str, most: float) -> bool:
+    return bool(most) and counts.get(key, 0) >= most
 
 
-def _add(counts: dict[str, int], key: str | None) -> None:
-    if key is not None:
-        counts[key] = counts.get(key, 0) + 1
-
-
-def _remove(counts: dict[str, int], key: str | None) -> None:
-    if key is not None:
-        left = counts[key] - 1
-        if left:
-            counts[key] = left
-        else:
-            del counts[key]
+def _remove(counts: dict[str, int], key: str) -> None:
+    left = counts[key] - 1
+    if left:
+        counts[key] = left
+    else:
+        del counts[key]

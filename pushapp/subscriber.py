@@ -44,7 +44,7 @@ class Subscriber:
     @property
     def listens(self) -> tuple[str, ...]:
         """All that the hub hands out to it: its channels, and what tells of their members."""
-        return listened(self.channels, self.presence)
+        return listened(self.channels, self.presence) if self.presence else self.channels
 
     @staticmethod
     def encode(pairs: Sequence[tuple[Message, bytes]]) -> bytes:

@@ -123,7 +123,7 @@ class LongPoll(Subscriber):
         else:  # as all others of this kind, and without an ``Answer`` of its own
             before, behind = alike.around_id(bundle, head, len(self.id))
             self.hub.tally.answered(self.transport, len(bundle.messages), (), self.way)
-            self.hub.leave(self)
+            self.hub.let_out(self)
             self._socket = self._connection = None
             connection.go_on(parked, before + self.id.encode() + behind, self._early)
 
