@@ -26,7 +26,7 @@ from .errors import SettingsError, Unavailable
 JWKS_AGE = 3600.0  # seconds after which a set at a URL is read again; JWKS_PAUSE for a file
 JWKS_PAUSE = 60.0  # seconds between looks, for a key that is not in the set or after a failure
 KINDS = "a public RSA key of 2,048 bits or more, a P-256 or an Ed25519 key"
-NOT_INSTALLED = "none, or pip install 'pushapp[jwt]'"
+NOT_INSTALLED = "none, or the package cryptography beside it: pip install cryptography"
 _JWKS_BYTES = 1 << 20
 _MARK = 8  # bytes: nobody needs to tell keys apart that no issuer has
 _FETCH = 5.0  # seconds without a byte, and for all of them
