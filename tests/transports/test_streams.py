@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
-from ..clients import Refused
-from ..server import SHORT, Server
+from ..clients import Client, Refused
+from ..server import SHORT, Server, until
 from ..wire import Ended, request
 from .conftest import Connect
 from .waiting import wait_for_subscribers
@@ -110,6 +111,11 @@ def test_a_log_that_is_replaced_under_a_stream_is_told_in_it(
         pass
 
 
+def line_of(server: Server, client: Client) -> str | None:
+    lines = server.log.splitlines()
+    return next((one for one in lines if f"={client.connection} " in one), None)
+
+
 def test_a_stream_that_has_lasted_long_enough_comes_back(
     make_server: Callable[..., Server], connect: Connect, channel: str
 ) -> None:
@@ -130,7 +136,7 @@ def test_a_stream_that_has_lasted_long_enough_comes_back(
     for client in clients:
         again = connect(client.transport, server, [channel], client.cursor)
         assert again.recovered is True and again.data() == ["missed"]
-        line = next(one for one in server.log.splitlines() if f"={client.connection} " in one)
+        line = until(partial(line_of, server, client), "there is a line of its end")
         assert "reason=renewed" in line
         ends.append(line.split(" seconds=")[1].split()[0])
     assert len(set(ends)) > 1, ends

@@ -215,7 +215,7 @@ def test_a_token_ends_while_its_client_waits(
 
 def test_a_public_channels_stream_ends_with_its_token(subscribe: Connect, channel: str) -> None:
     """Its user is no longer known."""
-    end = until_refused(subscribe([channel], headers=bearer(token(lasts=1))))
+    end = until_refused(subscribe([channel], headers=bearer(token(lasts=2))))
     assert end.status == 401
 
 
@@ -224,7 +224,7 @@ def test_a_stream_by_ticket_ends_with_the_token(
     connect: Connect, server: Server, room: str, how: str
 ) -> None:
     """The ticket is not asked for again: what it stood for is known."""
-    client = connect(how, server, [room], ticket=ticket(server, token(room, lasts=26)))
+    client = connect(how, server, [room], ticket=ticket(server, token(room, lasts=29)))
     server.publish(room, "there")
     assert client.data() == ["there"]
 
@@ -321,7 +321,7 @@ def test_one_that_is_not_known_yet_leaves_nothing_behind(
 
 def test_a_stream_lives_on_with_another_token(open_ws: Open, server: Server, room: str) -> None:
     """No message is lost, none comes twice; its twin, which has none, ends meanwhile."""
-    short = bearer(token(room, lasts=2))
+    short = bearer(token(room, lasts=3))
     client, twin = open_ws([room], headers=short), open_ws([room], headers=short)
     assert client.ask("refresh", token=token(room))["ok"] is True
     server.publish(room, 1)
