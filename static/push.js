@@ -1468,8 +1468,10 @@
     }
 
     function refused(error, added) {
+      var kept = without(push.channels, added);
       if (role === 'leader' && tabs.dismiss(added)) { return; }
-      push.channels = without(push.channels, added);
+      if (kept.length === push.channels.length) { return; } // who wanted it has let go meanwhile
+      push.channels = kept;
       emit('error', error);
     }
 

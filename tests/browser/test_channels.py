@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from playwright.sync_api import WebSocketRoute
 
-from ..server import Server
+from ..server import Server, until
 from .tab import Tab
 from .test_tabs import LADDER, NAME, leader_of
 
@@ -113,6 +114,39 @@ def test_a_follower_that_is_refused_a_channel_keeps_the_others(
         assert tab.hear(NAME, 1) == [1]
     assert [error["status"] for error in second.said(NAME, "error")] == [401]
     assert (first.said(NAME, "state"), first.said(NAME, "error")) == ([1], [])
+
+
+def test_a_refusal_that_comes_late_is_not_told_to_another_tab(
+    server: Server, open_tabs: OpenTabs, channel: str
+) -> None:
+    """The follower has asked by itself, and let go, before the leader hears what it has asked."""
+    leader, follower = open_tabs(server, 2)
+    held: list[str | bytes] = []
+    upstream: list[WebSocketRoute] = []
+
+    def hold(text: str | bytes) -> None:
+        if held or "private:x" in str(text):
+            held.append(text)
+        else:
+            upstream[0].send(text)
+
+    def relay(socket: WebSocketRoute) -> None:
+        upstream.append(socket.connect_to_server())
+        socket.on_message(hold)
+
+    leader.page.route_web_socket("**/push/ws?*", relay)
+    for tab in (leader, follower):
+        tab.listen(NAME, [channel], transports=["websocket"])
+        tab.wait_open(NAME)
+    follower.do(NAME, "push.subscribe('private:x')")
+    follower.wait(NAME, "push.channels.length === 1 && push.readyState === 1")
+    leader.wait(NAME, "push.inspect().log.some(line => /op websocket subscribe/.test(line))")
+    until(lambda: leader.do(NAME, "return 1") and held, "the leader has asked, too")
+    for text in [*held]:
+        upstream[0].send(text)
+    leader.wait(NAME, "push.inspect().log.some(line => /frame websocket reply/.test(line))")
+    assert leader.said(NAME, "error") == []
+    assert [error["status"] for error in follower.said(NAME, "error")] == [401]
 
 
 def test_names_with_commas_are_several(server: Server, open_tab: OpenTab, channel: str) -> None:
