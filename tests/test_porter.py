@@ -166,11 +166,13 @@ def test_a_refused_stream_counts_as_no_request(tmp_path: Path) -> None:
 # What comes first on a connection
 
 
-def _answers(tmp_path: Path, server: socket.socket) -> tuple[bool, Punctual]:
+def _answers(
+    tmp_path: Path, server: socket.socket, keepalive: float = 20.0
+) -> tuple[bool, Punctual]:
     """Have a porter look at what comes on ``server``."""
     cfg = Config()
     push, client = Push(_app(tmp_path)), Punctual(fileno=server.detach())
-    yard, worker = SimpleNamespace(keepalive=0.5, draining=False), SimpleNamespace(cfg=cfg)
+    yard, worker = SimpleNamespace(keepalive=keepalive, draining=False), SimpleNamespace(cfg=cfg)
     connection = SimpleNamespace(
         client=client, address="", listener=SimpleNamespace(getsockname=lambda: "/push.sock")
     )
@@ -200,7 +202,7 @@ def test_what_is_late_is_waited_for(tmp_path: Path, ends: Ends) -> None:
 
 def test_nobody_waits_longer_than_gunicorn_keeps_a_connection(tmp_path: Path, ends: Ends) -> None:
     """Then nothing is left to do with it."""
-    answered, left = _answers(tmp_path, ends[0])
+    answered, left = _answers(tmp_path, ends[0], keepalive=0.2)
     assert answered
     left.close()
 
