@@ -81,5 +81,5 @@ export function listen(channels, history) {
 export const part = encodeURIComponent;
 
 // Whether a channel or a user can be called so. The server says as much, but never hears of a name
-// with a slash: on the way one becomes part of the path.
-export const isName = (text) => /^[A-Za-z0-9_.:@|+~=-]+$/.test(text);
+// with a slash, of "." or of "..": on the way they become part of the path.
+export const isName = (text) => /^(?!\.{1,2}$)[A-Za-z0-9_.:@|+~=-]+$/.test(text);
