@@ -134,14 +134,16 @@ class Tally:
 
     def _join(self, name: str, key: str, entry: Entry) -> None:
         channel, face = self._channel(name), face_of(entry, key)
-        if channel.members and self._count(name, key):
+        added = self._tx.execute(
+            "INSERT OR IGNORE INTO roster_member VALUES (?, ?, ?, 1)", (name, key, face)
+        )
+        if not added.rowcount:
             self._tx.execute(
                 "UPDATE roster_member SET connections = connections + 1, face = ?"
                 " WHERE channel = ? AND key = ?",
                 (face, name, key),
             )
             return
-        self._tx.execute("INSERT INTO roster_member VALUES (?, ?, ?, 1)", (name, key, face))
         if not channel.members:
             channel.changes.append('{"event":"occupied"}')
             self._event("occupied", None, name)
