@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .needs import missing, needs
+from .npm import npm_packages
 from .server import ROOT
 
 CLIENT = ROOT / "static" / "push.js"
@@ -19,7 +19,6 @@ TYPES = ROOT / "static" / "push.d.ts"
 MOST = 8 * 1024  # bytes, minified and gzipped
 
 _TERSER, _TYPESCRIPT = "terser@5.51.2", "typescript@5.9.3"
-_NPM_TIMEOUT = 120  # seconds
 
 #: A page's script that uses what the types tell; `//!` marks what must be refused.
 USES = """/// <reference path="{types}" />
@@ -43,16 +42,8 @@ def npm_tool(request: pytest.FixtureRequest) -> Callable[[str, str], Path]:
     assert cache is not None
 
     def find(package: str, program: str) -> Path:
-        folder = cache.mkdir(package.replace("@", "-"))
-        path = folder / "node_modules" / ".bin" / program
-        if not path.exists():
-            command = [needs("npm"), "install", "--silent", "--no-audit", "--prefix", str(folder)]
-            done = subprocess.run(
-                [*command, package], capture_output=True, text=True, timeout=_NPM_TIMEOUT
-            )
-            if done.returncode:
-                missing(f"npm has no {package} for this machine: {done.stderr[-200:]}")
-        return path
+        folder = npm_packages(cache.mkdir("packages") / package, package)
+        return folder / "node_modules" / ".bin" / program
 
     return find
 

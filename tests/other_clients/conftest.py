@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ..needs import missing, needs
+from ..needs import needs
+from ..npm import npm_packages
 from ..server import Server
 from .line import Line
 from .program import PROGRAMS, Program
@@ -17,7 +18,6 @@ from .program import PROGRAMS, Program
 # Node's own WebSocket and EventSource are undici's: the package stands in where Node has none yet.
 NPM_PACKAGES = ("ws@8.23.0", "eventsource@3.0.7", "undici@6.29.1")
 HEARTBEAT = 1  # seconds
-_NPM_TIMEOUT = 60  # seconds
 
 # name → what to run, the file in programs/ and what goes before the server's address
 COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
@@ -55,18 +55,8 @@ def node_modules(request: pytest.FixtureRequest) -> Path:
     """Return a folder with the packages from npm, fetched once for each set of versions."""
     cache = request.config.cache
     assert cache is not None
-    folder = cache.mkdir("npm") / "-".join(NPM_PACKAGES)
-    done = folder / "whole"
-    if not done.exists():
-        folder.mkdir(exist_ok=True)
-        command = [needs("npm"), "install", "--silent", "--no-save", "--prefix", str(folder)]
-        installed = subprocess.run(
-            [*command, *NPM_PACKAGES], capture_output=True, text=True, timeout=_NPM_TIMEOUT
-        )
-        if installed.returncode:
-            missing(f"npm has no {NPM_PACKAGES} for this machine: {installed.stderr[-200:]}")
-        done.touch()
-    return folder / "node_modules"
+    folder = cache.mkdir("packages") / "-".join(NPM_PACKAGES)
+    return npm_packages(folder, *NPM_PACKAGES) / "node_modules"
 
 
 @pytest.fixture
