@@ -11,13 +11,16 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import gevent
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pushapp.broker.interface import PAGE_BYTES, PAGE_MESSAGES, Follower, Page
+from pushapp.broker.sqlite import wake
 from pushapp.message import Draft
 
+from ..server import until
 from .tools import FEW, A, B, C, append, ids, opened, publish, receive
 
 #: Who does what: the follower's own process appends, another one does, or the follower is asked.
@@ -126,6 +129,29 @@ def test_its_own_says_so_unless_somebody_rang(path: Path) -> None:
             assert len(pages) <= 2
             publish(broker, A)
             assert receive_page(follower).own, "and then it is alone again"
+        follower.close()
+
+
+def test_one_that_never_waits_hears_of_others(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is something of its own each time it looks: a busy worker, which gevent has patched."""
+    monkeypatch.setattr(wake, "is_patched", lambda: True)
+    with opened(path) as broker, opened(path) as other:
+        follower: Any = broker.log.follow()
+        follower.watch(A)
+        follower._bell.tell()  # so that nothing is waited for
+        follower.next(5.0)
+        publish(broker, A)
+        assert follower.next(5.0).own
+        other.control.tell({"kick": "c1"})
+        publish(broker, A)
+
+        def is_own() -> bool:
+            gevent.sleep(0.001)  # the loop hears of it
+            publish(broker, A)
+            return bool(follower.next(5.0).own)
+
+        until(lambda: not is_own(), "it hears that somebody has rung")
+        assert not is_own(), "and does not forget it before it has looked"
         follower.close()
 
 

@@ -143,7 +143,9 @@ class SqliteFollower:
             elif tx.epoch != at.epoch or tx.head > at.n:  # else it was read meanwhile
                 self._behind = True
                 return None
-        return None if at == self.position else Page(at, found, own=not self._behind)
+        # who always has something of its own never waits, and so has not heard of it otherwise
+        own = not (self._behind or self._bell.rung)
+        return None if at == self.position else Page(at, found, own=own)
 
     def _until_due(self) -> float:
         return LOOK if self._due is None else max(0.0, self._due - self._file.clock())

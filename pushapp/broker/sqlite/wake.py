@@ -72,6 +72,8 @@ class Folder:
 class Bell:
     """One follower's socket."""
 
+    rung = False  # by somebody else, as far as that is known without a system call
+
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
         self._name = f"{os.getpid()}-{secrets.token_hex(4)}{_SUFFIX}"
@@ -114,7 +116,6 @@ class GreenBell(Bell):
         folder.told.add(self._name)
         self._socket.setblocking(False)
         self._rung = threading.Event()
-        self._more = False
         self._loop = gevent.get_hub().loop
         self._watcher = self._loop.io(self._socket.fileno(), 1)  # libev's EV_READ
         self._watcher.start(self._hear)
@@ -129,7 +130,7 @@ class GreenBell(Bell):
             self._alarm.start(self._on_alarm)
         self._rung.wait()
         self._rung.clear()
-        more, self._more = self._more, False
+        more, self.rung = self.rung, False
         return more
 
     def _on_alarm(self) -> None:
@@ -142,7 +143,7 @@ class GreenBell(Bell):
         self.ring()
 
     def ring(self) -> None:
-        self._more = True
+        self.rung = True
         self._rung.set()
 
     def tell(self) -> None:
