@@ -30,7 +30,8 @@ class Together:
         loop = get_hub().loop
         self._end = loop.timer(0, priority=_SOON)  # never started: it is fed alone
         self._held: list[tuple[ParkedSocket, bytes, Heir]] = []
-        self._holds = "libev" in type(loop).__module__  # libuv knows no priorities
+        # libuv knows no priorities, and what is fed through cffi never comes
+        self._holds = type(loop).__module__ == "gevent.libev.corecext"
 
     def __len__(self) -> int:
         return len(self._held)
@@ -47,10 +48,12 @@ class Together:
             self._write()
 
     def _write(self) -> None:
-        held, self._held = self._held, []
-        for parked, data, heir in held:
-            try:
-                parked.hand_over(data, heir)
-            except Exception:  # the others' answers have been made
-                log.exception("handing an answer over failed; its connection ends")
-                parked.close()
+        while self._held:  # what is fed in here would not come: gevent stops the watcher after it
+            held, self._held = self._held, []
+            for parked, data, heir in held:
+                try:
+                    parked.hand_over(data, heir)
+                except Exception:  # the others' answers have been made
+                    log.exception("handing an answer over failed; its connection ends")
+                    parked.close()
+                    heir.on_gone()

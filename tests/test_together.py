@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -16,20 +19,22 @@ from pushapp.parking import ParkedSocket
 from pushapp.together import Together
 
 from .fake_log import FakeBroker
-from .server import until
+from .server import LONG, ROOT, until
 
 
 class Heir:
-    """Who gets a socket when the answer is out; it fails where it is told to."""
+    """Who gets a socket when the answer is out; it fails, or answers again, where it is told to."""
 
     def __init__(self, *, fails: bool = False) -> None:
         self.fails, self.gone = fails, False
         self.taken: list[ParkedSocket] = []
+        self.then: Callable[[], None] = list
 
     def take(self, parked: ParkedSocket) -> None:
         if self.fails:
             raise RuntimeError("it fails as the test says")
         self.taken.append(parked)
+        self.then()
 
     def on_input(self) -> None:
         raise AssertionError("nobody has said anything")
@@ -113,6 +118,32 @@ def test_there_is_a_bound(client: Callable[..., Client]) -> None:
     assert [one.read() for one in clients[64:]] == [b"answer"] * 6
 
 
+def test_an_answer_that_comes_of_an_answer_is_not_left(client: Callable[..., Client]) -> None:
+    """Nobody feeds the loop within the loop's own call."""
+    together, first, second = Together(), client(), client()
+    first.heir.then = lambda: together.hand_over(second.parked, b"second", second.heir)
+    together.hand_over(first.parked, b"first", first.heir)
+    end_of_turn(together)
+    assert (first.read(), second.read()) == (b"first", b"second")
+
+
+@pytest.mark.parametrize("loop", ["libev-cffi", "libuv"])
+def test_another_loop_of_gevents_holds_nothing_back(loop: str) -> None:
+    """Neither tells when its turn ends."""
+    held = "from pushapp.together import Together as T; t = T(); p = type('', (), {})();"
+    held += "p.hand_over = lambda data, heir: print(data); t.hand_over(p, 'answer', None)"
+    environ = os.environ | {"GEVENT_LOOP": loop}
+    done = subprocess.run(
+        [sys.executable, "-c", held],
+        env=environ,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=LONG,
+    )
+    assert done.stdout == "answer\n", done.stderr
+
+
 def test_one_that_has_gone_or_fails_holds_up_nobody(
     client: Callable[..., Client], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -129,6 +160,6 @@ def test_one_that_has_gone_or_fails_holds_up_nobody(
     assert [record.getMessage() for record in caplog.records] == [
         "handing an answer over failed; its connection ends"
     ]
-    assert failing.parked.closed
+    assert failing.parked.closed and failing.heir.gone
     assert last.read() == b"answer"
     assert last.heir.taken == [last.parked]
