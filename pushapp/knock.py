@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from .heads import PIECE
@@ -42,8 +42,9 @@ class Knock:
         self._line, self._fields, self._field = (n if n > 0 else PIECE for n in limits)
         secure = cfg.secure_scheme_headers.items()
         self._schemes = {_key(n): on for n, on in secure if n == n.upper().replace("_", "-")}
-        self._everybody = "*" in cfg.forwarded_allow_ips
-        self._networks = cfg.forwarded_allow_networks()
+        allowed = cfg.forwarded_allow_ips
+        self._everybody = "*" in allowed
+        self._networks = [ip_network(network) for network in allowed if network != "*"]
         self._trusts = lru_cache(maxsize=1024)(self._is_trusted)
 
     def environ(self, data: bytes, peer: Any, server: Any) -> dict[str, Any] | None:

@@ -110,14 +110,15 @@ def porter_of(yard: Yard, worker: Any) -> Porter | None:
 def _is_plain() -> bool:
     """Tell whether Flask's own methods are its own."""
     here = Flask.open_instance_resource.__code__.co_filename
-    methods = [getattr(Flask, name) for name in _WRAPPED]
+    methods = [getattr(Flask, name, None) for name in _WRAPPED]
     return all(type(m) is FunctionType and m.__code__.co_filename == here for m in methods)
 
 
 def _is_routed(push: Push) -> bool:
-    """Tell whether our path alone decides that our view gets a handshake."""
+    """Tell whether our path alone decides that our view gets a handshake, and no host's name."""
     app = push.app
-    if app.url_map.host_matching or app.subdomain_matching or app.config["TRUSTED_HOSTS"]:
+    named = app.config.get("TRUSTED_HOSTS") or app.config.get("SERVER_NAME")
+    if named or app.url_map.host_matching or app.subdomain_matching:
         return False
     try:
         adapter = app.url_map.bind("localhost")

@@ -75,7 +75,7 @@ def _has_porter(app: Flask, kind: type[GeventWorker] = GeventWorker, **settings:
 
 
 def test_an_app_as_it_comes_has_one(tmp_path: Path) -> None:
-    app = _app(tmp_path, PUSH_PREFIX="/live/push", SERVER_NAME="push.test:8000")
+    app = _app(tmp_path, PUSH_PREFIX="/live/push")
     Push(app)
     assert _has_porter(app)
     assert not _has_porter(app, _OwnWorker)
@@ -86,7 +86,12 @@ def test_an_app_as_it_comes_has_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "config"),
-    [(_OwnApp, {}), (Flask, {"PUSH_PARK": "0"}), (Flask, {"TRUSTED_HOSTS": ["push.test"]})],
+    [
+        (_OwnApp, {}),
+        (Flask, {"PUSH_PARK": "0"}),
+        (Flask, {"TRUSTED_HOSTS": ["push.test"]}),
+        (Flask, {"SERVER_NAME": "push.test"}),
+    ],
 )
 def test_an_app_that_decides_itself_has_none(
     tmp_path: Path, kind: type[Flask], config: dict[str, object]
