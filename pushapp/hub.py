@@ -144,8 +144,9 @@ class Hub:
             self._moved.update(channels)
             self._audiences.add(subscriber, channels)
         self._follower.watch(*channels)  # may wait for the broker, so not under the lock
-        with self.lock:  # they may have left meanwhile
-            self.window.unwatch(*channels)
+        if not all(channel in self._audiences for channel in channels):  # they left meanwhile
+            with self.lock:
+                self.window.unwatch(*channels)
 
     def leave(self, subscriber: Subscriber, channels: Collection[str] | None = None) -> None:
         """Stop listening to ``channels``, or to all and for good; idempotent."""
