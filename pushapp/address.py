@@ -55,7 +55,9 @@ class Proxies(NamedTuple):
 
     def trusts(self, address: Address) -> bool:
         """Tell whether the proxy at ``address`` is one of them; always, where they are counted."""
-        return self.hops > 0 or any(address in network for network in self.networks)
+        if not self.networks:
+            return self.hops > 0
+        return any(address in network for network in self.networks)
 
     def trusts_peer(self, environ: Mapping[str, Any]) -> bool:
         """Tell whether the forwarded headers of a request come from one of them."""

@@ -34,10 +34,10 @@ def is_allowed_origin(origin: str | None, settings: Settings) -> bool:
 
 def is_trusted(request: flask.Request, settings: Settings) -> bool:
     """Tell whether the page that asks is ours, or one that the settings name: "*" names none."""
-    origin = request.headers.get("Origin")
+    origin = request.environ.get("HTTP_ORIGIN")
     if origin is not None and origin.lower() in settings.allowed_origins:
         return True
-    site = request.headers.get("Sec-Fetch-Site")
+    site = request.environ.get("HTTP_SEC_FETCH_SITE")
     if site is not None:  # a page cannot forge it; old browsers and plain http have none
         return site in ("same-origin", "none")
     return origin is None or _is_host(origin, *_asked_at(request, settings))

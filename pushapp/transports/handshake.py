@@ -28,15 +28,15 @@ def check_handshake(request: Request) -> None:
     Raises:
         Refused: a header is missing or wrong.
     """
-    headers = request.headers
-    if request.environ.get("SERVER_PROTOCOL") == "HTTP/1.0":
+    environ = request.environ
+    if environ.get("SERVER_PROTOCOL") == "HTTP/1.0":
         detail = "WebSocket needs HTTP/1.1; a proxy in between speaks 1.0"
         raise Refused(426, detail, {"Upgrade": "websocket"})
-    if headers.get("Sec-WebSocket-Version") != "13":
-        came = headers.get("Sec-WebSocket-Version", "none")
+    if environ.get("HTTP_SEC_WEBSOCKET_VERSION") != "13":
+        came = environ.get("HTTP_SEC_WEBSOCKET_VERSION", "none")
         detail = f"Sec-WebSocket-Version: got {came!a}, expected 13"
         raise Refused(426, detail, {"Sec-WebSocket-Version": "13", "Upgrade": "websocket"})
-    key = headers.get("Sec-WebSocket-Key", "")
+    key = environ.get("HTTP_SEC_WEBSOCKET_KEY", "")
     try:
         size = len(base64.b64decode(key, validate=True))
     except (binascii.Error, ValueError):

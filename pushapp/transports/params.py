@@ -68,7 +68,7 @@ def asked(request: Request, values: MultiDict[str, str], *, stream: bool, least:
         if last:
             cursor = Cursor.parse(last, "Last-Event-ID")
     else:
-        cursor, etags, conditional = match(cursor, request.headers.get("If-None-Match", ""))
+        cursor, etags, conditional = match(cursor, request.environ.get("HTTP_IF_NONE_MATCH", ""))
     first = {name: texts[0] for name, texts in given.items()}
     presence = first.get("presence", "")
     if presence not in ("", "0", "1"):
