@@ -6,7 +6,6 @@ those that wait parked (``seats``), requests (``limits``).
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -14,17 +13,23 @@ from typing import Any
 from .address import counted_peer
 from .connection import Connection
 from .errors import TooManyRequests
-from .problem import as_dict
+from .problem import problem
 from .seats import AFTER
 from .settings import Settings
 
 log = logging.getLogger(__name__)
 
-_BODY = json.dumps(as_dict(TooManyRequests("too many connections from this address", AFTER)))
-_REFUSAL = (
-    "HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/problem+json\r\n"
-    f"Retry-After: {AFTER}\r\nConnection: close\r\nContent-Length: {len(_BODY)}\r\n\r\n{_BODY}"
-).encode()
+
+def _refusal() -> bytes:
+    """Return the answer to one who was not let in, as the app would write it."""
+    answer = problem(TooManyRequests("too many connections from this address", AFTER))
+    fields = {**answer.headers, "Connection": "close"}
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    body: bytes = answer.get_data()
+    return f"HTTP/1.1 {answer.status}\r\n{head}\r\n".encode() + body
+
+
+_REFUSAL = _refusal()
 
 
 class Doors:

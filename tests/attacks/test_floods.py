@@ -39,7 +39,9 @@ def test_an_address_holds_so_many_connections_that_say_nothing(
     outside = silent(server)
     reply = outside.reply()
     assert reply.status == 429 and int(reply.header("Retry-After") or 0) >= 1
-    assert reply.json["status"] == 429 and outside.is_closed()
+    assert reply.json["type"] == "about:blank" and reply.json["status"] == 429
+    assert reply.header("X-Content-Type-Options") == "nosniff"
+    assert reply.header("Cache-Control") == "no-store" and reply.closes and outside.is_closed()
     outside.close()
 
     other = Wire(server.port, source="127.0.0.2")
