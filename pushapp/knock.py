@@ -50,6 +50,8 @@ class Knock:
     def environ(self, data: bytes, peer: Any, server: Any) -> dict[str, Any] | None:
         """Return what gunicorn would make of ``data``, as far as we look at it; None: it is no such
         head. ``peer``, ``server``: the addresses of both ends; a text of a Unix socket."""
+        if isinstance(peer, bytes):  # a Unix socket's abstract name, which may be no text
+            return None
         line = data.find(b"\r\n")
         if not data.startswith(self._begin) or not _FIELDS.fullmatch(data, line):
             return None

@@ -6,6 +6,7 @@ ask whether it may, and let it wait the way it can. What does not: the waiting i
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -43,6 +44,8 @@ from .upgrade import Lean, greeting
 
 if TYPE_CHECKING:
     from .extension import Push
+
+log = logging.getLogger(__name__)
 
 
 def register(blueprint: Blueprint) -> None:
@@ -143,16 +146,18 @@ def sse_view() -> Response:
 def open_websocket(push: Push, environ: dict[str, Any]) -> bool:
     """Begin a WebSocket without Flask, for a request that nobody else looks at (``porter``); tell
     whether it is answered. Else Flask is to have it, and nothing has been counted."""
-    request = Request(environ)
+    request = Request(environ, populate_request=False)  # one in its own environ: a cycle
     offers = environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", "")
     try:
         _check_websocket(push, request)
         if not upgrade.may_be_lean(push, environ):
             return False
+        ws = upgrade.lean(push, environ, offers)
         count_stream(push, environ)
-    except (PushError, Refused):
+    except Exception as error:  # Flask finds it, too, and says so
+        log.debug("a handshake is left to Flask: %s", error)
         return False
-    _begin_websocket(push, request, upgrade.lean(push, environ, offers))
+    _begin_websocket(push, request, ws)
     return True
 
 

@@ -242,6 +242,12 @@ def test_what_is_not_plain_is_not_read(fields: list[bytes]) -> None:
     assert ours(head(fields=fields), Way(LOCAL)) is None
 
 
+def test_who_has_an_abstract_name_is_not_read() -> None:
+    """A client's end of a Unix socket may have bytes for one."""
+    assert ours(head(), Way(UNIX, SERVERS[2])) is not None
+    assert ours(head(), Way(b"\x00\xff", SERVERS[2])) is None
+
+
 @pytest.mark.parametrize("cut", [1, 2, 3, 4, 20, 100])
 def test_a_part_is_not_read_nor_what_follows(cut: int) -> None:
     """Not even a first frame that came along."""

@@ -6,9 +6,11 @@ does while it serves (``transports/test_porter``).
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import threading
+import weakref
 from collections.abc import Iterator
 from functools import wraps
 from pathlib import Path
@@ -221,6 +223,59 @@ def test_an_end_is_found_by_gunicorn(tmp_path: Path, ends: Ends) -> None:
     left.close()
 
 
+def _environ(server: socket.socket, connection: object) -> dict[str, Any]:
+    """Return what a plain handshake says."""
+    return {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": "/push/ws",
+        "SCRIPT_NAME": "",
+        "QUERY_STRING": "channels=public:a",
+        "SERVER_NAME": "x",
+        "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": "127.0.0.1",
+        "HTTP_HOST": "x",
+        "HTTP_SEC_WEBSOCKET_VERSION": "13",
+        "HTTP_SEC_WEBSOCKET_KEY": "dGhlIHNhbXBsZSBub25jZQ==",
+        "wsgi.url_scheme": "http",
+        "gunicorn.socket": server,
+        CONNECTION: connection,
+    }
+
+
+# What is not opened
+
+
+class _Parking:
+    """A connection whose client can be parked."""
+
+    parks, close = True, False
+    waiting = again = None
+
+
+def test_what_fails_before_the_101_is_flasks(tmp_path: Path, ends: Ends) -> None:
+    """Whatever it is: nothing has been sent, and nothing counted."""
+    push = Push(_app(tmp_path))
+    environ = _environ(ends[0], _Parking())
+    assert not open_websocket(push, environ | {"REMOTE_ADDR": b"no text"})
+    assert not open_websocket(push, environ | {"HTTP_SEC_WEBSOCKET_KEY": "none"})
+
+
+def test_nothing_is_left_to_the_collector(tmp_path: Path, ends: Ends) -> None:
+    """After a deploy everybody comes at once, and a collection holds up all others."""
+    push = Push(_app(tmp_path))
+    connection = _Parking()
+    left = weakref.ref(connection)
+    environ = _environ(ends[0], connection) | {"HTTP_SEC_WEBSOCKET_VERSION": "12"}
+    gc.disable()
+    try:
+        assert not open_websocket(push, environ)
+        del connection, environ
+        assert left() is None
+    finally:
+        gc.enable()
+
+
 # A drain that begins within a handshake
 
 
@@ -242,22 +297,7 @@ def test_a_handshake_in_a_drain_is_answered_first(tmp_path: Path, ends: Ends) ->
     """Its client is served where it cannot be parked any more; the 101 comes before all else."""
     server, client = ends
     push = Push(_app(tmp_path, PUSH_PUBLIC_NAMESPACES="public"))
-    environ = {
-        "REQUEST_METHOD": "GET",
-        "PATH_INFO": "/push/ws",
-        "SCRIPT_NAME": "",
-        "QUERY_STRING": "channels=public:a",
-        "SERVER_NAME": "x",
-        "SERVER_PORT": "80",
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "REMOTE_ADDR": "127.0.0.1",
-        "HTTP_HOST": "x",
-        "HTTP_SEC_WEBSOCKET_VERSION": "13",
-        "HTTP_SEC_WEBSOCKET_KEY": "dGhlIHNhbXBsZSBub25jZQ==",
-        "wsgi.url_scheme": "http",
-        "gunicorn.socket": server,
-        CONNECTION: _Ending(),
-    }
+    environ = _environ(server, _Ending())
     served = threading.Thread(target=open_websocket, args=(push, environ))
     served.start()
     try:
