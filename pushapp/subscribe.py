@@ -179,7 +179,9 @@ def _begin_websocket(push: Push, request: Request, ws: Server | Lean) -> None:
         _check_log(push)
     except Exception as caught:  # a response after the 101 would be read as frames
         error = caught if isinstance(caught, PushError | HTTPException) else PushError()
-        if error is not caught:
+        if error is caught:
+            error.__traceback__ = None  # it has this frame, which has it
+        else:
             push.app.logger.error("pushapp: %s failed", show(request.path), exc_info=caught)
         push.tally.refusals[reason_of(error)] += 1
         body = f'{{"type":"error",{dump(as_dict(error))[1:]}'.encode()

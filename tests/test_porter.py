@@ -261,15 +261,21 @@ def test_what_fails_before_the_101_is_flasks(tmp_path: Path, ends: Ends) -> None
     assert not open_websocket(push, environ | {"HTTP_SEC_WEBSOCKET_KEY": "none"})
 
 
-def test_nothing_is_left_to_the_collector(tmp_path: Path, ends: Ends) -> None:
+@pytest.mark.parametrize(
+    ("said", "opens"),
+    [({"HTTP_SEC_WEBSOCKET_VERSION": "12"}, False), ({"QUERY_STRING": "cursor=garbage"}, True)],
+)
+def test_nothing_is_left_to_the_collector(
+    tmp_path: Path, ends: Ends, said: dict[str, str], opens: bool
+) -> None:
     """After a deploy everybody comes at once, and a collection holds up all others."""
     push = Push(_app(tmp_path))
     connection = _Parking()
     left = weakref.ref(connection)
-    environ = _environ(ends[0], connection) | {"HTTP_SEC_WEBSOCKET_VERSION": "12"}
+    environ = _environ(ends[0], connection) | said
     gc.disable()
     try:
-        assert not open_websocket(push, environ)
+        assert open_websocket(push, environ) is opens
         del connection, environ
         assert left() is None
     finally:
