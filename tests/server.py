@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,11 @@ def free_port() -> int:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)):
                 return port
+
+
+def _tell(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError):  # it has ended just now
+        os.kill(pid, number)
 
 
 class Server:
@@ -250,13 +255,13 @@ class Server:
     def only(self, pid: int) -> Iterator[None]:
         """Have this worker alone accept: the others stand still meanwhile."""
         others = [p for p in self.workers() if p != pid]
-        for other in others:
-            os.kill(other, signal.SIGSTOP)
         try:
+            for other in others:
+                _tell(other, signal.SIGSTOP)
             yield
         finally:
             for other in others:
-                os.kill(other, signal.SIGCONT)
+                _tell(other, signal.SIGCONT)
 
     def connections(self) -> dict[int, int]:
         """Return the peer's port → worker's pid for each TCP connection that a worker holds."""
