@@ -104,12 +104,11 @@ def test_what_opens_is_the_same(alone: Server) -> None:
     assert opened.startswith(b"HTTP/1.1 101 Switching Protocols\r\n")
     for said in (b'"type":"welcome"', b'"second"', b'"type":"live"'):
         assert said in opened
-    for target in (
-        f"?channels={channel}&history=9&presence=1",
-        "",
-        f"?channels={channel}&cursor=a.1",
-    ):
+    for target in (f"?channels={channel}&history=9", "", f"?channels={channel}&cursor=a.1"):
         assert b'"type":"welcome"' in both(alone, f"/push/ws{target}", {})
+    # who comes and goes is told when it has been written, perhaps after it has left
+    with_presence = shake(alone, f"/push/ws?channels={channel}&presence=1", address())
+    assert b'"type":"presence"' in with_presence
 
 
 @pytest.mark.parametrize(
