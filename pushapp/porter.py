@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .yard import Yard
 
 _UNSENT = Head(b"", (), (), http11=True, keep=False)  # a WebSocket sends its own
-#: What tools that trace requests wrap in Flask itself.
+#: What tools that trace requests wrap in Flask itself, or in an app.
 _WRAPPED = (
     "__call__",
     "wsgi_app",
@@ -104,11 +104,13 @@ def porter_of(yard: Yard, worker: Any) -> Porter | None:
         return None
     if type(worker) is not GeventWorker or not is_unseen(worker) or os.environ.get("SCRIPT_NAME"):
         return None
-    return Porter(yard, worker, push) if _is_plain() and _is_routed(push) else None
+    return Porter(yard, worker, push) if _is_plain(app) and _is_routed(push) else None
 
 
-def _is_plain() -> bool:
-    """Tell whether Flask's own methods are its own."""
+def _is_plain(app: Flask) -> bool:
+    """Tell whether ``app`` goes by Flask's own methods, and those are its own."""
+    if not vars(app).keys().isdisjoint(_WRAPPED):
+        return False
     here = Flask.open_instance_resource.__code__.co_filename
     methods = [getattr(Flask, name, None) for name in _WRAPPED]
     return all(type(m) is FunctionType and m.__code__.co_filename == here for m in methods)

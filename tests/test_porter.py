@@ -144,6 +144,15 @@ def test_what_traces_flasks_own_methods_sees_them_all(
     assert not _has_porter(app)
 
 
+def test_what_traces_one_app_sees_them_all(tmp_path: Path) -> None:
+    """As debug toolbars do."""
+    app = _app(tmp_path)
+    Push(app)
+    dispatch = app.dispatch_request
+    app.dispatch_request = lambda *given: dispatch(*given)  # type: ignore[method-assign]
+    assert not _has_porter(app)
+
+
 @pytest.mark.parametrize("hook", ["pre_request", "post_request"])
 def test_gunicorns_hooks_of_somebody_else_see_every_request(hook: str) -> None:
     """Nor is there a lane."""
