@@ -270,17 +270,19 @@ ways = st.builds(
     st.sampled_from([LOCAL, REMOTE, ("::1", 1, 0, 0), UNIX]),
     st.sampled_from(SERVERS),
     st.sampled_from(["127.0.0.1,::1", "*", "192.0.2.0/24"]),
-    st.tuples(*(st.sampled_from([0, 8190, 8190, 8190, 300, 8]) for _ in range(3))),
+    st.tuples(*(st.sampled_from([8190] * 12 + [0, 300, 8]) for _ in range(3))),
 )
 
 
 @settings(max_examples=250, deadline=None)
 @given(
     line=st.sampled_from(LINES[:3] * 9 + LINES),
-    host=st.sampled_from(FIELDS[:1] * 9 + HOSTS),
-    connection=st.sampled_from(FIELDS[1:2] * 3 + CONNECTIONS),
-    upgrade=st.sampled_from(FIELDS[2:3] * 9 + UPGRADES),
-    others=st.lists(st.sampled_from((BROWSER + HEROKU + MORE) * 3 + UNREAD), max_size=5),
+    host=st.sampled_from(FIELDS[:1] * 30 + HOSTS),
+    connection=st.sampled_from(FIELDS[1:2] * 9 + CONNECTIONS),
+    upgrade=st.sampled_from(FIELDS[2:3] * 20 + UPGRADES),
+    others=st.lists(
+        st.sampled_from((BROWSER + HEROKU + MORE) * 9 + UNREAD), max_size=5, unique=True
+    ),
     order=st.randoms(use_true_random=False),
     way=ways,
 )
