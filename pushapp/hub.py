@@ -26,7 +26,7 @@ from .broker.interface import Broker, Page
 from .errors import LogUnavailable
 from .glance import Glance
 from .listener import RETRY, Listener
-from .message import Bundle, Cursor, is_internal
+from .message import Bundle, Cursor, Loss, is_internal
 from .seats import Seats
 from .subscriber import Subscriber as Subscriber
 from .tally import Tally
@@ -264,7 +264,7 @@ class Hub:
         turn = time.monotonic()
         for subscriber, lost in told:
             if not ended and subscriber.n > start.n:  # the hub's loss need not be theirs
-                self._tell_own(subscriber, [loss.channel for loss in lost], page.cursor)
+                self._tell_own(subscriber, lost, page)
             else:
                 with self.lock:
                     if subscriber.live:
@@ -315,18 +315,30 @@ class Hub:
             if part is not None:
                 self._guard(subscriber, subscriber.deliver, part)
 
-    def _tell_own(self, subscriber: Subscriber, channels: Sequence[str], upto: Cursor) -> None:
-        """Tell one who has read further than the hub had what they miss themselves, if anything."""
-        at = Cursor(upto.epoch, subscriber.n)
-        try:
-            lost = self.log.read(channels, at, upto=upto.n, limit=1, max_bytes=1).lost
-        except LogUnavailable:  # nobody can say: they come back with their cursor, and are told
-            with self.lock:
-                self._guard(subscriber, subscriber.drain, 0.0)
-            return
+    def _tell_own(self, subscriber: Subscriber, lost: Sequence[Loss], page: Page) -> None:
+        """Tell one who has read further than the hub had what they miss themselves, if anything.
+
+        The page says that where it still has something for them: by now the log may have less, and
+        what they are about to get is not missing.
+        """
+        at, own, unknown = Cursor(page.cursor.epoch, subscriber.n), [], []
+        for loss in lost:
+            of_it = (m for m in page.messages if m.channel == loss.channel and m.n > at.n)
+            first = next(of_it, None)
+            if first is None or first.prev is None:
+                unknown.append(loss.channel)
+            elif first.prev > at.n:
+                own.append(Loss(loss.channel, str(at), first.id, loss.reason))
+        if unknown:
+            try:
+                own += self.log.read(unknown, at, page.cursor.n, limit=1, max_bytes=1).lost
+            except LogUnavailable:  # nobody can say: they come back with their cursor, and are told
+                with self.lock:
+                    self._guard(subscriber, subscriber.drain, 0.0)
+                return
         with self.lock:
-            if lost and subscriber.live and subscriber.n == at.n:
-                self._guard(subscriber, subscriber.tell, at, lost)
+            if own and subscriber.live and subscriber.n == at.n:
+                self._guard(subscriber, subscriber.tell, at, own)
 
     def _guard(self, subscriber: Subscriber, call, *args) -> None:  # type: ignore[no-untyped-def]
         """Call; what fails for one subscriber must not disturb the others."""

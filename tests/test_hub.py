@@ -306,6 +306,24 @@ def test_a_loss_of_the_hub_is_told_to_those_who_lost(hub: Hub, log: FakeLog) -> 
         hub.leave(subscriber)
 
 
+def test_what_comes_is_not_told_as_lost(hub: Hub, log: FakeLog) -> None:
+    """The log goes on losing while a page is handed out: whoever has read further than the hub is
+    told what they miss beside that page, and gets what it still has."""
+    one = Listener("a")
+    log.append("a")
+    hub.join(one, ["a"])
+    ids = [log.append("a") for _ in range(6)]
+    log.trimmed = {2, 4}
+    one.n, one.live = 3, True
+    log.before_read = lambda: log.trimmed.update({5, 6})  # after the page, which has them
+    wake(hub)
+
+    cursor, (loss,) = one.told.get(timeout=TIMEOUT)
+    assert (cursor, loss.after, loss.before) == ("fake.3", "fake.3", "fake.5")
+    assert one.receive(3) == ids[3:]
+    hub.leave(one)
+
+
 def test_a_reader_that_sees_a_new_epoch_first_waits_for_the_hub(hub: Hub, log: FakeLog) -> None:
     """Live is granted only where the hub is."""
     one = Listener("a")
