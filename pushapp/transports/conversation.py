@@ -142,7 +142,7 @@ class Conversation(Stream):
         try:
             op = op_fields.parse(payload)
             ref = op.pop("ref", None)
-            if ref is not None and not isinstance(ref, str | int):
+            if ref is not None and (isinstance(ref, bool) or not isinstance(ref, str | int)):
                 ref, came = None, ref
                 raise InvalidInput("ref", came, "a string or a whole number")
             self.context.limits.operation(self.id)

@@ -106,5 +106,5 @@ def token(op: dict[str, Any]) -> str:
     """
     text = op.pop("token", None)
     if not isinstance(text, str):  # what came instead is not shown: it may hold one
-        raise InvalidInput("token", type(text).__name__, "a string")
+        raise InvalidInput("token", "none" if text is None else "no string", "a string")
     return text

@@ -14,13 +14,19 @@ from .test_contract import number
 
 
 def test_a_ref_is_repeated_and_none_is_needed(open_ws: Open) -> None:
-    """A reply can be told from others'; it may be any JSON value that was sent."""
+    """A reply can be told from others' by the text or the number that was sent; nothing else is
+    one, and the refusal says so."""
     client = open_ws()
     client.send({"op": "ping"})
     assert "ref" not in client.wait_for("reply")
     for ref in ("a", 7):
         client.send({"op": "ping", "ref": ref})
         assert client.wait_for("reply")["ref"] == ref
+    for wrong in (True, 1.5, ["a"]):
+        client.send({"op": "ping", "ref": wrong})
+        error = client.wait_for("error")
+        assert (error["status"], error["field"]) == (400, "ref")
+    assert client.ask("ping")["ok"] is True
 
 
 def test_subscribe_adds_channels_from_now(open_ws: Open, server: Server, channel: str) -> None:
