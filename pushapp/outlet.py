@@ -1,11 +1,12 @@
 """Outlets: where the bytes for a waiting client go, and the bounds that they share.
 
-What belongs here: the one face that transports write to. What does not: the two ways to wait behind
-it, ``parking`` and ``waiter``.
+What belongs here: the one face that transports write to, and what a socket has to be set to. What
+does not: the two ways to wait behind it, ``parking`` and ``waiter``.
 """
 
 from __future__ import annotations
 
+import _socket
 from typing import Any, Protocol
 
 from .background import quick_lock
@@ -52,8 +53,9 @@ class Outlet(Protocol):
     def write(self, data: bytes) -> None:
         """Send ``data``, or keep it until it can be sent; over the bound ``on_overflow`` comes."""
 
-    def write_first(self, data: bytes) -> None:
-        """As ``write``, where more is written next: it may leave with that, or 0.2 s later."""
+    def write_soon(self, data: bytes) -> None:
+        """As ``write``, by the end of this turn of the loop: with all that is written until then,
+        and after the others that are, so that who reads for many of them is woken once."""
 
     def finish(self, farewell: bytes = b"") -> None:
         """Send what is unsent and ``farewell``, then end; the owner hears no more."""
@@ -114,3 +116,19 @@ class Lot:
             self.unsent -= size
             if not outlet.unsent:
                 self.backlogged.discard(outlet)
+
+
+def set_options(sock: Any, patience: int) -> None:
+    """Make small writes leave at once, and find a peer that has been gone for ``patience`` ms."""
+    if sock.family not in (_socket.AF_INET, _socket.AF_INET6):
+        return
+    sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+    sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_KEEPALIVE, 1)
+    if hasattr(_socket, "TCP_USER_TIMEOUT"):
+        # an unread small write proves nothing: without this the kernel tries for 15 minutes
+        sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_USER_TIMEOUT, patience)
+    if hasattr(_socket, "TCP_KEEPIDLE"):
+        seconds = max(1, patience // 1000)
+        sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_KEEPIDLE, seconds)
+        sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_KEEPINTVL, max(1, seconds // 3))
+        sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_KEEPCNT, 3)

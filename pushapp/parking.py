@@ -17,13 +17,13 @@ from typing import Any, Protocol
 
 from gevent import get_hub
 
-from .outlet import Customer, Lot, Owner
+from .outlet import Customer, Lot, Owner, set_options
 from .wheel import Slot
 
 LINGER = 5.0  # seconds that a client may take to say goodbye
 LAST = 60.0  # seconds that it may take to read its last bytes
 _READ, _WRITE = 1, 2  # libev's EV_READ, EV_WRITE
-_MORE = getattr(_socket, "MSG_MORE", 0)  # Linux
+_LARGE = 16_384  # bytes; with more, what is to be sent soon is sent at once
 _PIECES = 64  # buffers in one sendmsg; the kernel's limit is 1,024
 
 
@@ -137,14 +137,17 @@ class ParkedSocket:
 
     # -- writing -------------------------------------------------------------------------------
 
-    def write(self, data: bytes, flags: int = 0) -> None:
+    def write(self, data: bytes) -> None:
         if self._sock is None or self._ending:
             return
         if self._queue:
-            self._keep(data)
-            return
+            if self._writer is not None:
+                self._keep(data)
+                return
+            data, self._queue = b"".join((*self._queue, data)), None
+            self._is_ready(self._sock)
         try:
-            sent = self._sock.send(data, flags)
+            sent = self._sock.send(data)
         except BlockingIOError:
             sent = 0
         except OSError:
@@ -153,8 +156,22 @@ class ParkedSocket:
         if sent < len(data):
             self.keep(data, sent)
 
-    def write_first(self, data: bytes) -> None:
-        self.write(data, _MORE)
+    def write_soon(self, data: bytes) -> None:
+        if self._sock is None or self._ending:
+            return
+        if self._writer is not None or len(data) > _LARGE:
+            self.write(data)
+        elif self._queue:
+            self._queue.append(data)
+        else:
+            self._queue = deque((data,))
+            self._is_ready(None)
+            get_hub().loop.run_callback(self._flush)
+
+    def _flush(self) -> None:
+        """Send what was to be sent soon."""
+        if self._queue and self._writer is None:
+            self.write(b"")
 
     def keep(self, data: bytes, sent: int) -> None:
         self._keep(memoryview(data)[sent:] if sent else data)
@@ -202,6 +219,7 @@ class ParkedSocket:
             self._writer = self._queue = None
 
     def wait_drained(self, timeout: float) -> bool:
+        self._flush()
         if self._queue:
             self._drained = threading.Event()
             self._drained.wait(timeout)
@@ -226,7 +244,7 @@ class ParkedSocket:
     def _forget(self, *, keep_first: bool) -> None:
         """Drop what is unsent, but not the rest of a piece that has begun to be sent."""
         queue = self._queue
-        if queue:
+        if queue and self._writer is not None:
             first = queue.popleft()
             kept = [first] if keep_first and isinstance(first, memoryview) else []
             self._lot.shrink(self, self.unsent - sum(map(len, kept)))
@@ -239,6 +257,8 @@ class ParkedSocket:
         self.owner = None
         if farewell:
             self.write(farewell)
+        else:
+            self._flush()
         if self._sock is None:
             return  # the write found it gone
         self._end()
@@ -316,19 +336,3 @@ class ParkedSocket:
         if self._drained is not None:
             self._drained.set()
         return sock
-
-
-def set_options(sock: Any, patience: int) -> None:
-    """Make small writes leave at once, and find a peer that has been gone for ``patience`` ms."""
-    if sock.family not in (_socket.AF_INET, _socket.AF_INET6):
-        return
-    sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
-    sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_KEEPALIVE, 1)
-    if hasattr(_socket, "TCP_USER_TIMEOUT"):
-        # an unread small write proves nothing: without this the kernel tries for 15 minutes
-        sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_USER_TIMEOUT, patience)
-    if hasattr(_socket, "TCP_KEEPIDLE"):
-        seconds = max(1, patience // 1000)
-        sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_KEEPIDLE, seconds)
-        sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_KEEPINTVL, max(1, seconds // 3))
-        sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_KEEPCNT, 3)

@@ -27,7 +27,7 @@ from .errors import InvalidInput, NoCredentials, PushError, show
 from .handover import Connection, connection_of
 from .message import dump
 from .origins import check_origin
-from .parking import set_options
+from .outlet import set_options
 from .problem import as_dict, close_code, problem, reason_of
 from .sketch import sketch, sketch_of
 from .throttle import count_stream, find_room

@@ -42,7 +42,7 @@ class Waiter:
             self._changed.notify_all()
             self._lot.grow(self, len(data))
 
-    write_first = write
+    write_soon = write
 
     def read(self, timeout: float | None = None) -> bytes | None:
         """Return the next bytes; b"" where none came in ``timeout`` seconds, None at the end."""

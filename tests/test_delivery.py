@@ -124,19 +124,44 @@ def test_a_client_that_has_left_is_let_go(context: Context) -> None:
     assert parked.closed and len(context.hub) == 0
 
 
-def test_a_first_word_gets_there_where_nothing_follows(context: Context) -> None:
-    """The kernel keeps it for a moment, so that it leaves with what does; and in its place."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        theirs = socket.create_connection(listener.getsockname(), 5)
-        mine, _ = listener.accept()
+def test_what_is_written_soon_leaves_with_what_follows(context: Context) -> None:
+    """In one send; and alone, at the end of the loop's turn, where nothing does."""
+    mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # as it was sent
+    theirs.settimeout(5)
     parked = ParkedSocket(mine.detach(), context.lot, stream(WebSocket, context))
-    parked.write_first(b"alone")
+    parked.write_soon(b"alone")
+    gevent.idle()
     assert theirs.recv(100) == b"alone"
-    parked.write_first(b"welcome ")
-    parked.write(b"live")
-    came = b""
-    while len(came) < 12:
-        came += theirs.recv(100)
-    assert came == b"welcome live"
+    parked.write_soon(b"welcome ")
+    parked.write_soon(b"live ")
+    parked.write(b"news")
+    assert theirs.recv(100) == b"welcome live news"
+    parked.write_soon(b"welcome ")
+    parked.write_soon(b"x" * LARGE)
+    assert theirs.recv(2 * LARGE) == b"welcome " + b"x" * LARGE
+    parked.write_soon(b"history")
+    assert parked.wait_drained(5)
+    assert theirs.recv(100) == b"history"
+    parked.write_soon(b"welcome")  # which is not what it is cut for
+    parked.cut(b"slow")
+    assert [theirs.recv(100), theirs.recv(100)] == [b"welcomeslow", b""]
+    parked.close()
+    theirs.close()
+
+
+def test_nothing_gets_before_what_is_written_soon(context: Context) -> None:
+    """Nor does what the hub hands out in the same turn."""
+    subscriber = stream(WebSocket, context)
+    mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    theirs.settimeout(5)
+    parked = ParkedSocket(mine.detach(), context.lot, subscriber)
+    subscriber.welcome(parked)
+    parked.write_soon(b"first")
+    subscriber.live = True
+    for bundle in bundles()[:2]:
+        with context.hub.lock:
+            context.hub.hand(bundle, [subscriber])
+    first, second = theirs.recv(1000), theirs.recv(1000)
+    assert first.startswith(b"first") and first.count(b'"id"') == second.count(b'"id"') == 1
     parked.close()
     theirs.close()

@@ -68,7 +68,7 @@ class Backlog:
                     if bundle is None or len(news) != len(bundle.messages):
                         bundle = Bundle(news)
                     stream.messages += len(news)
-                    write = outlet.write if page.more else outlet.write_first
+                    write = outlet.write if page.more else outlet.write_soon
                     write(bundle.encoded(stream.encode))
                 cursor = page.cursor
                 if not page.more and reached(cursor, self._owed):

@@ -119,7 +119,7 @@ class Stream(Subscriber):
 
         May take as long as the client reads its backlog; a client that does not is cut off.
         """
-        outlet.write_first(self.welcome(outlet, greeting))
+        outlet.write_soon(self.welcome(outlet, greeting))
         self.context.hub.wheel.set(self, self._next_due())
         self.go_on(asked)
 
@@ -221,7 +221,8 @@ class Stream(Subscriber):
         lists, lost = members.lost_lists(lost), members.lost_messages(lost)
         if lost:
             self.context.hub.tally.lost(self.transport, lost)
-        self.write(self.named("live", recovery(lost), str(cursor)))
+        if self.outlet is not None:
+            self.outlet.write_soon(self.named("live", recovery(lost), str(cursor)))
         send_again(self, lists)
 
     def left(self) -> None:
