@@ -15,7 +15,7 @@ from collections.abc import Callable
 import psutil
 import pytest
 
-from ..clients import TRANSPORTS, Refused
+from ..clients import TRANSPORTS, Refused, open_client
 from ..scrape import scrape
 from ..server import API_KEY, Server, until
 from ..wire import TIMEOUT, Ended, Wire, request
@@ -23,16 +23,25 @@ from .conftest import Connect
 from .waiting import FORM, HANDSHAKE, long_poll, now, open_sockets, wait_for_subscribers
 
 
+def sockets_of_all(server: Server) -> int:
+    """Return how many sockets there are when each worker has opened what it needs of the log."""
+    for worker in server.workers():
+        with server.only(worker):
+            server.publish("public:before", 1)
+            client = open_client("sse", server.port, ["public:before"])
+            client.close()
+            ports = {*client.local_ports}
+            until(lambda ports=ports: not ports & {*server.connections()}, "it is let go of")
+    return open_sockets(server)
+
+
 @pytest.mark.parametrize("way", ["close", "reset", "half-close"])
 def test_clients_that_leave_while_they_wait_leave_nothing_behind(
     server: Server, connect: Connect, channel: str, way: str
 ) -> None:
     """No subscriber, no file descriptor; and nobody else is disturbed."""
-    for worker in server.workers():  # what it needs of the log is open from here on
-        with server.only(worker):
-            server.publish(channel, "before")
     stays = connect("websocket", server, [channel])
-    settled = open_sockets(server)
+    settled = sockets_of_all(server)
     wires = []
     for _ in range(10):
         wires.append(Wire(server.port))
@@ -60,7 +69,7 @@ def test_clients_that_leave_at_once_leave_nothing_behind(server: Server, channel
     """Whatever the server was doing with them just then."""
     targets = [f"/push/{t}?channels={channel}" for t in ("poll", "sse", "longpoll")]
     targets.append(long_poll(server, channel))
-    settled = open_sockets(server)
+    settled = sockets_of_all(server)
     for n in range(100):
         wire = Wire(server.port)
         if n % 5 == 4:
