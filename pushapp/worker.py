@@ -39,7 +39,7 @@ def post_worker_init(worker: Any) -> None:
         try:
             push.start()
         except LogUnavailable as error:  # each request tries again; /readyz is red until then
-            worker.log.error("pushapp starts without its log: %s", error)
+            worker.log.error("pushapp starts without its log (see pushapp doctor): %s", error)
     _report(worker)
     _keep_what_is_loaded()
 

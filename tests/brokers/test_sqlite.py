@@ -159,9 +159,9 @@ def test_a_place_that_cannot_be_opened_is_unavailable(tmp_path: Path, place: str
     (tmp_path / "file").write_text("")
     (tmp_path / "folder").mkdir()
     with opened(tmp_path / place) as broker:
-        with pytest.raises(LogUnavailable, match=place):
+        with pytest.raises(LogUnavailable, match=Path(place).name):
             broker.check()
-        with pytest.raises(LogUnavailable, match=place):
+        with pytest.raises(LogUnavailable, match=Path(place).name):
             broker.log.follow()
 
 

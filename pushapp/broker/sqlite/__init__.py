@@ -92,7 +92,7 @@ class SqliteBroker:
         disk = shutil.disk_usage(os.path.dirname(self._file.path))
         if disk.free < min(_ROOM, disk.total // 20):
             left = f"{disk.free >> 20} MiB are left"
-            raise LogUnavailable(f"{self._file.path}: the disk is nearly full: {left}")
+            raise LogUnavailable(f"{self._file.name}: the disk is nearly full: {left}")
 
         def work(tx: Tx) -> None:
             # a full or read-only disk shows; an UPDATE that changes nothing would write nothing

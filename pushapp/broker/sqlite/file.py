@@ -61,6 +61,7 @@ class LogFile:
         self, path: str, *, full: bool, clock: Callable[[], float], boot: str | None
     ) -> None:
         self.path = os.path.abspath(path)
+        self.name = os.path.basename(path)  # in errors, which clients get to see
         self.wake_folder = self.path + "-wake"
         self.clock = clock
         self._seen = Cursor("", 0)  # the highest head that this process knows of
@@ -105,7 +106,7 @@ class LogFile:
             link.cursor.execute("COMMIT")
         except sqlite3.Error as error:
             link.connection.close()
-            raise translated(self.path, error) from error
+            raise translated(self.name, error) from error
         except BaseException:
             link.connection.close()
             raise
@@ -152,7 +153,7 @@ class LogFile:
             else:
                 tx = self._attempt(link, work, done)
         except sqlite3.Error as error:
-            failure = translated(self.path, error)
+            failure = translated(self.name, error)
             if not isinstance(failure, Busy):
                 self._writer = None
                 link.connection.close()
@@ -187,7 +188,7 @@ class LogFile:
             Busy, LogUnavailable: there is none to be had now.
         """
         if self._closed:
-            raise LogUnavailable(f"{self.path}: this broker was closed")
+            raise LogUnavailable(f"{self.name}: this broker was closed")
         try:
             if link is not None:
                 if link.inode == inode_of(self.path):
@@ -199,9 +200,9 @@ class LogFile:
         except BlockingIOError as error:
             raise Busy from error
         except OSError as error:
-            raise LogUnavailable(f"{self.path}: {error.strerror}") from error
+            raise LogUnavailable(f"{self.name}: {error.strerror}") from error
         except sqlite3.Error as error:
-            raise translated(self.path, error) from error
+            raise translated(self.name, error) from error
 
     def _connect(self) -> _Link:
         note = read_note(self.wake_folder)
@@ -263,7 +264,7 @@ class LogFile:
 
     def locked(self) -> LogUnavailable:
         """Return the error of one who has waited long enough."""
-        return LogUnavailable(f"{self.path}: locked by another process for {PATIENCE:g} s")
+        return LogUnavailable(f"{self.name}: locked by another process for {PATIENCE:g} s")
 
     def close(self) -> None:
         """Close all connections; idempotent."""

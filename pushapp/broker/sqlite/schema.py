@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from os.path import basename
 
 from ...errors import LogUnavailable
 from ...message import Cursor
@@ -125,7 +126,7 @@ def adopt(cursor: sqlite3.Cursor, place: Place) -> Cursor:
             cursor.execute(f"PRAGMA user_version = {VERSION}")
         elif version != VERSION:
             raise LogUnavailable(
-                f"{place.path}: has format {version}; this version reads {VERSION}"
+                f"{basename(place.path)}: has format {version}; this version reads {VERSION}"
             )
         epoch, head, boot, inode = cursor.execute(
             "SELECT epoch, head, boot, inode FROM meta"

@@ -26,13 +26,13 @@ class Busy(Exception):
     """Somebody else has the file just now: trying again pays."""
 
 
-def translated(path: str, error: sqlite3.Error) -> Exception:
-    """Return what to raise for an ``error`` of the file at ``path``."""
+def translated(name: str, error: sqlite3.Error) -> Exception:
+    """Return what to raise for an ``error`` of the file called ``name``."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without the extended part
     if code in _BUSY:
         return Busy()
     reason = _REASONS.get(code)
-    return LogUnavailable(f"{path}: {reason} ({error})" if reason else f"{path}: {error}")
+    return LogUnavailable(f"{name}: {reason} ({error})" if reason else f"{name}: {error}")
 
 
 def is_of_request(error: Exception) -> bool:

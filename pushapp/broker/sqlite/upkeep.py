@@ -70,7 +70,7 @@ class Upkeep:
             spawn(self._note_beside)
         trouble, self._trouble = self._trouble, None
         if trouble is not None:
-            raise LogUnavailable(f"{self._file.path}: {trouble.strerror}") from trouble
+            raise LogUnavailable(f"{self._file.name}: {trouble.strerror}") from trouble
 
     def _note_beside(self) -> None:
         try:
