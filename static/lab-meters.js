@@ -7,7 +7,7 @@
   const KEPT = 500; // delays, for the middle one
 
   // KiB of a worker's memory that a client takes while it waits, as docs/benchmarks.md has it.
-  const WAITING = {poll: 0, longpoll: 1.2, sse: 1.3, websocket: 1.0};
+  const WAITING = {poll: 0, longpoll: 1.2, sse: 1.3, websocket: 1.1};
 
   function Meters() {
     this.requests = this.empty = this.up = this.down = this.messages = this.lost = this.repeated = 0;
