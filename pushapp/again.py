@@ -259,7 +259,7 @@ def is_watched(app: Flask) -> bool:
 def routes(app: Flask) -> Routes:
     """Return what is called for our own routes."""
     views = {name: view for name, view in app.view_functions.items() if name.startswith(_OURS)}
-    return views, [list(found.get("push", ())) for found in _functions(app)]
+    return views, _around(app)
 
 
 def are_changed(app: Flask, made: Routes) -> bool:
@@ -268,7 +268,11 @@ def are_changed(app: Flask, made: Routes) -> bool:
     views, functions = made
     if list(map(app.view_functions.get, views)) != list(views.values()):
         return True
-    return functions != [list(found.get("push", ())) for found in _functions(app)]
+    return functions != _around(app)
+
+
+def _around(app: Flask) -> list[list[object]]:
+    return [list(found.get("push", ())) for found in _functions(app)]
 
 
 def _functions(app: Flask) -> tuple[Mapping[str | None, Sequence[object]], ...]:

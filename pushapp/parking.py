@@ -22,8 +22,8 @@ from .wheel import Slot
 
 LINGER = 5.0  # seconds that a client may take to say goodbye
 LAST = 60.0  # seconds that it may take to read its last bytes
+LARGE = 16_384  # bytes; what is more does not wait for the end of the loop's turn
 _READ, _WRITE = 1, 2  # libev's EV_READ, EV_WRITE
-_LARGE = 16_384  # bytes; with more, what is to be sent soon is sent at once
 _PIECES = 64  # buffers in one sendmsg; the kernel's limit is 1,024
 
 
@@ -159,7 +159,7 @@ class ParkedSocket:
     def write_soon(self, data: bytes) -> None:
         if self._sock is None or self._ending:
             return
-        if self._writer is not None or len(data) > _LARGE:
+        if self._writer is not None or len(data) > LARGE:
             self.write(data)
         elif self._queue:
             self._queue.append(data)

@@ -36,8 +36,8 @@ def count_request() -> None:
     if VERDICT in request.environ:
         return  # it was counted where it was published
     push = current_push()
-    address = address_of(push)
-    if address is None or push.api_keys.current() is not None:
+    address = _counted(push, request.environ)
+    if address is None:
         return
     push.limits.request(address)
     if (request.endpoint or "").endswith(_STREAMS):
@@ -50,8 +50,8 @@ def count_stream(push: Push, environ: dict[str, Any]) -> None:
     Raises:
         TooManyRequests: as ``count_request``; it has not been counted.
     """
-    address = address_of(push, environ)
-    if address is None or push.api_keys.of(environ) is not None:
+    address = _counted(push, environ)
+    if address is None:
         return
     push.limits.request(address)
     try:
@@ -59,6 +59,12 @@ def count_stream(push: Push, environ: dict[str, Any]) -> None:
     except TooManyRequests:
         push.limits.take_back(address)
         raise
+
+
+def _counted(push: Push, environ: dict[str, Any]) -> str | None:
+    """Return what a request counts for; None: it goes free."""
+    address = address_of(push, environ)
+    return None if address is None or push.api_keys.of(environ) is not None else address
 
 
 def address_of(push: Push, environ: dict[str, Any] | None = None) -> str | None:

@@ -13,12 +13,11 @@ import logging
 
 from gevent import get_hub
 
-from .parking import Heir, ParkedSocket
+from .parking import LARGE, Heir, ParkedSocket
 
 _SOON = -1  # libev's priority: after what has come in this turn, before a fan-out goes on
 _TIMER = 0x100  # libev's EV_TIMER; any event will do
 _MOST = 64  # answers held back
-_LARGE = 16_384  # bytes; one with more is written at once
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +37,7 @@ class Together:
 
     def hand_over(self, parked: ParkedSocket, data: bytes, heir: Heir) -> None:
         """Have ``parked`` hand over at the end of this turn; see there."""
-        if not self._holds or len(data) > _LARGE:
+        if not self._holds or len(data) > LARGE:
             parked.hand_over(data, heir)
             return
         if not self._held:

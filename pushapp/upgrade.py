@@ -83,9 +83,10 @@ def route(blueprint: Blueprint, path: str, view: Callable[[Server | Lean], None]
     def websocket_route() -> Response:
         # Browsers always offer compression, and a Server always takes it: 90 KB a client.
         offers = request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", "")
-        if not _can_be_lean(request.environ):
+        push = current_push()
+        if not may_be_lean(push, request.environ):
             return theirs.view()
-        ws = lean(current_push(), request.environ, offers)
+        ws = lean(push, request.environ, offers)
         view(ws)
         return Ended() if ws.mode == "gunicorn" else Response()
 
@@ -110,10 +111,6 @@ class _Taken:
 def lean(push: Push, environ: dict[str, Any], offers: str) -> Lean:
     """Return what the view gets of a handshake with these ``offers`` of extensions."""
     return Lean(environ, negotiate(offers) if push.settings.deflate else None)
-
-
-def _can_be_lean(environ: dict[str, Any]) -> bool:
-    return may_be_lean(current_push(), environ)
 
 
 def may_be_lean(push: Push, environ: dict[str, Any]) -> bool:

@@ -15,7 +15,7 @@ from wsproto.events import AcceptConnection
 
 from pushapp.extension import Push
 from pushapp.handover import CONNECTION
-from pushapp.upgrade import _can_be_lean, switching
+from pushapp.upgrade import may_be_lean, switching
 
 
 @given(st.binary(min_size=16, max_size=16))
@@ -50,7 +50,7 @@ def test_an_apps_own_options_go_flask_socks_way(
     app.config["PUSH_BROKER_URL"] = f"sqlite:///{tmp_path}/push.db"
     if options is not None:
         app.config["SOCK_SERVER_OPTIONS"] = options
-    Push(app)
+    push = Push(app)
     with app.test_request_context("/push/ws"):
         environ = {**request.environ, CONNECTION: SimpleNamespace(parks=parks)}
-        assert _can_be_lean(environ) is lean
+        assert may_be_lean(push, environ) is lean
