@@ -6,16 +6,14 @@ bytes mean; a reply is cut where its bytes are, not where its parser would notic
 
 from __future__ import annotations
 
-import os
 import random
 import select
-import signal
 import socket
 import threading
 from collections import Counter
 from collections.abc import Sequence
 
-from ..server import Server
+from ..server import Server, standing_still
 from ..wire import TIMEOUT, Wire
 
 CUTS = ("head", "body", "before the last byte")
@@ -66,14 +64,9 @@ class Cutter:
         """Connect to this worker: its server's others stand still until it has answered."""
         server = self._servers[pid]
         others = [p for p, at in self._servers.items() if at is server and p != pid]
-        for other in others:
-            os.kill(other, signal.SIGSTOP)
-        try:
+        with standing_still(others):
             wire = Wire(server.port)
             assert wire.ask("GET", "/healthz").status == 200
-        finally:
-            for other in others:
-                os.kill(other, signal.SIGCONT)
         return wire.socket
 
     def _forward(
