@@ -26,8 +26,8 @@ from pushapp import create_app  # noqa: E402
 from pushapp.broker.interface import Append, Log  # noqa: E402
 from pushapp.broker.sqlite.file import WAL  # noqa: E402
 from pushapp.broker.sqlite.schema import Place, adopt  # noqa: E402, I001
-from pushapp.publish import load_json  # noqa: E402
 from pushapp.republish import cut  # noqa: E402
+from pushapp.strict_json import load_json  # noqa: E402
 
 KEPT = 100  # messages of the channel: each one more takes the oldest out
 TURNS, REPEATS = 160, 25  # the least of so many repeats of so many: others disturb, none helps

@@ -21,9 +21,9 @@ from .handover import VERDICT
 from .message import CHANNEL_PATTERN, Cursor, dump
 from .origins import check_origin
 from .problem import problem, secure
-from .publish import MAX_BODY, load_json
 from .reply import json_reply, raw_reply
 from .republish import may_come_again
+from .strict_json import MAX_BODY, load_json
 from .throttle import count_messages, count_publish
 from .transports.poll import array
 

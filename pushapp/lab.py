@@ -27,8 +27,8 @@ from .limits import TokenBuckets
 from .origins import check_origin
 from .pages import folder, language
 from .problem import problem, secure
-from .publish import load_json
 from .reply import json_reply
+from .strict_json import load_json
 from .transports.handshake import Refused, check_handshake
 
 #: What breaks a line, or lets a name look like another one (Unicode TR 36, bidirectional text).

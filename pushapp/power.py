@@ -14,8 +14,8 @@ from flask import Blueprint, Response, request
 from .body import read_body
 from .current import current_push
 from .errors import InvalidInput
-from .publish import load_json
 from .reply import json_reply
+from .strict_json import load_json
 
 if TYPE_CHECKING:
     from .extension import Push

@@ -1,39 +1,29 @@
 """A publish request: from what came to what the log appends, and from receipts to the answer.
 
 What belongs here: every rule about the body of a publish, whichever way it came (HTTP, WebSocket,
-``push.publish``). What does not: who may publish (``auth``), and the appending (``broker``).
+``push.publish``). What does not: what JSON is taken at all (``strict_json``), who may publish
+(``auth``), and the appending (``broker``).
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-from array import array
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 from .broker.interface import AppendKey, Published, Receipt
-from .errors import InvalidInput, TooLarge
+from .errors import InvalidInput
 from .message import CHANNEL_PATTERN, EVENT_PATTERN, Draft, dump
 from .settings import Settings
+from .strict_json import dump_json
 from .tokens import USER, is_user
 
-MAX_BODY = 1 << 20  # bytes of one publish request
 MAX_MESSAGES = 1000  # in one batch
 MAX_CHANNELS = 100  # of one message
 MAX_AHEAD = 30 * 86400  # seconds that a message may be scheduled ahead
 MAX_TTL = 10**9  # seconds; about 30 years, a sanity bound
-MAX_DEPTH = 100  # levels of nesting; some JSON parsers stop not far above
-MAX_DIGITS = 4300  # of an integer; CPython's own default bound (CVE-2020-10735)
 
-# One that does not end is one to the end: what is looked at once is not looked at again.
-_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
-_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # as signed bytes: one down, one up
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-_TEXT = "text that UTF-8 can spell"
 _KEY_PATTERN = re.compile(r"[\x20-\x7e]{1,128}")
 _OPTIONS = frozenset({"data", "event", "ttl", "retain", "delay", "at"})
 _TARGETS = ("channel", "channels", "user", "users", "messages")
@@ -65,35 +55,6 @@ class PublishRequest(NamedTuple):
     def append_key(self, scope: str) -> AppendKey | None:
         """Return what makes it happen once; ``scope`` keeps publishers apart."""
         return None if self.key is None else AppendKey(scope, self.key, self.fingerprint)
-
-
-def load_json(raw: bytes) -> object:
-    """Return the JSON value that ``raw`` spells.
-
-    Numbers that are too large to be finite still pass; ``parse`` finds them in each ``data``.
-
-    Raises:
-        TooLarge: it is over 1 MiB.
-        InvalidInput: it is not JSON in UTF-8, nested too deeply, or holds a lone surrogate.
-    """
-    if len(raw) > MAX_BODY:
-        raise TooLarge("body", f"{len(raw)} bytes", f"at most {MAX_BODY}")
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError as error:
-        raise InvalidInput("body", f"byte {error.start} wrong", "UTF-8") from None
-    _check_depth(raw)
-    try:
-        value = _decoded(text)
-    except json.JSONDecodeError as error:
-        came = f"{error.msg} at line {error.lineno} column {error.colno}"
-        raise InvalidInput("body", came, "JSON") from None
-    if _SURROGATE.search(text):  # a pair of them is a character: only encoding it tells
-        try:
-            json.dumps(value, ensure_ascii=False).encode()
-        except UnicodeEncodeError:
-            raise InvalidInput("body", "a lone surrogate", _TEXT) from None
-    return value
 
 
 def parse(
@@ -155,7 +116,9 @@ class _Parser:
         self.whens: list[tuple[object, object]] = []
 
     def add(self, channels: Sequence[str], fields: Mapping[str, object], path: str) -> None:
-        data = self._data(fields, path)
+        if "data" not in fields:
+            raise InvalidInput(f"{path}data", None, "it to be there (null is a value)")
+        data = dump_json(fields["data"], f"{path}data", self._max_message)
         if fields.keys().isdisjoint(_MORE):
             self.drafts += [Draft(channel, data) for channel in channels]
             self.whens += [(None, None)] * len(channels)
@@ -175,23 +138,6 @@ class _Parser:
         for channel in channels:
             self.drafts.append(Draft(channel, data, event, ttl, retain, at))
             self.whens.append(when)
-
-    def _data(self, fields: Mapping[str, object], path: str) -> str:
-        field = f"{path}data"
-        if "data" not in fields:
-            raise InvalidInput(field, None, "it to be there (null is a value)")
-        try:
-            data = dump(fields["data"])
-            size = len(data.encode())
-        except UnicodeEncodeError:
-            raise InvalidInput(field, "a lone surrogate", _TEXT) from None
-        except (TypeError, ValueError) as error:  # not finite; from Python also other types
-            raise InvalidInput(field, str(error), "JSON with finite numbers") from None
-        except RecursionError:
-            raise _too_deep(field) from None
-        if size > self._max_message:
-            raise TooLarge(field, f"{size} bytes", f"at most {self._max_message} as JSON")
-        return data
 
     def _at(self, fields: Mapping[str, object], path: str) -> float | None:
         """Return when it is due, None for now."""
@@ -280,39 +226,3 @@ def _known(fields: Mapping[str, object], path: str, known: frozenset[str]) -> No
             expected = f"no other fields than {', '.join(sorted(known))}"
             shown = ascii(name)[1:-1][:64]  # it may be anything, and of any length
             raise InvalidInput(path + shown, fields[name], expected)
-
-
-def _decoded(text: str) -> object:
-    if text.startswith("\ufeff"):
-        raise json.JSONDecodeError("a byte order mark, which JSON has not", text, 0)
-    value: object = _DECODER.decode(text)
-    return value
-
-
-def _int(text: str) -> int:
-    # Ours and not only the interpreter's, which an environment variable may lift.
-    if len(text.lstrip("-")) > MAX_DIGITS:
-        raise InvalidInput("body", text, f"integers of at most {MAX_DIGITS} digits")
-    return int(text)
-
-
-def _refuse_constant(text: str) -> NoReturn:
-    raise InvalidInput("body", text, "numbers as JSON has them")
-
-
-#: Made once: ``json.loads`` makes one for each call with functions of ours.
-_DECODER = json.JSONDecoder(parse_int=_int, parse_constant=_refuse_constant)
-
-
-def _check_depth(raw: bytes) -> None:
-    """Refuse what is nested too deeply, before it is parsed: a mebibyte of brackets makes many
-    objects, and each step here runs in C."""
-    # Nothing is nested deeper than it has brackets: most bodies need no look.
-    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH:
-        steps = array("b", _STRING.sub(b"", raw).translate(_STEPS, _NO_BRACKETS))
-        if max(accumulate(steps), default=0) > MAX_DEPTH:
-            raise _too_deep("body")
-
-
-def _too_deep(field: str) -> InvalidInput:
-    return InvalidInput(field, "a deeper one", f"nesting of at most {MAX_DEPTH} levels")

@@ -23,8 +23,9 @@ from .cutting import END, LINE, TRACE, TRACING, around
 from .errors import PushError
 from .handover import connection_of
 from .outlet import Lot
-from .publish import PublishRequest, answer_body, load_json
+from .publish import PublishRequest, answer_body
 from .settings import ApiKey
+from .strict_json import load_json
 from .throttle import address_of
 from .tokens import Token
 

@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 
 from pushapp import create_app
 from pushapp.extension import Push
-from pushapp.publish import MAX_BODY
+from pushapp.strict_json import MAX_BODY
 
 KEYS = "whole,read:looks,publish:publishes"
 JSON = {"Content-Type": "application/json"}

@@ -34,7 +34,7 @@ LAYERS = [
     {"departures"},
     {"key_set", "keyring", "tokens", "tickets", "api_keys", "connection_ids", "origins", "auth"},
     {"cors", "orders", "revocations", "endings", "headcount", "presence", "courier", "webhooks"},
-    {"problem", "publish", "limits", "body", "current", "reply", "client_events"},
+    {"problem", "strict_json", "publish", "limits", "body", "current", "reply", "client_events"},
     {"transports", "desk"},
     {
         "credentials",

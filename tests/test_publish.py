@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from pushapp.broker.interface import Published, Scheduled
 from pushapp.errors import InvalidInput, TooLarge
 from pushapp.message import Draft
-from pushapp.publish import MAX_BODY, MAX_DEPTH, PublishRequest, answer, load_json, parse
+from pushapp.publish import PublishRequest, answer, parse
 from pushapp.settings import Settings
+from pushapp.strict_json import MAX_BODY, MAX_DEPTH, load_json
 
 NOW = 1_800_000_000.0  # Unix seconds
 DAYS_30 = 30 * 86400

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import InvalidInput
 from ..message import CHANNEL_PATTERN, Cursor
-from ..publish import load_json
+from ..strict_json import load_json
 from .params import MAX_HISTORY, channels
 
 
