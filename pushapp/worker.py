@@ -91,7 +91,7 @@ def worker_exit(server: Any, worker: Any) -> None:
     """Wait for the drain, and let go of the log."""
     yard = getattr(worker, "pushapp_yard", None)
     if yard is not None and not worker.alive and not worker.aborted:
-        yard.wait_drained()
+        yard.drain.wait()
     for push in live_pushes():
         push.close()
     reporter = getattr(worker, "pushapp_reporter", None)

@@ -1,7 +1,8 @@
 """The connections of a gunicorn worker: parked, given back, and let go at the end.
 
-What belongs here: when a connection changes hands, and the drain. What does not: who waits and why
-(``transports``), how it is lifted off gunicorn (``lifting``), the hooks (``worker``).
+What belongs here: when a connection changes hands, and what is let go at the end. What does not:
+when that is (``drain``), who waits and why (``transports``), how it is lifted off gunicorn
+(``lifting``), the hooks (``worker``).
 
 How a client is parked. The outermost WSGI callable of the worker is wrapped once. A view that
 wants its client to wait leaves a ``Parkable`` on the connection and returns an ordinary empty
@@ -12,21 +13,19 @@ raises ``StopIteration``, which gunicorn's async workers take as "this connectio
 
 from __future__ import annotations
 
-import signal
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from types import GeneratorType
 from typing import Any
 
 import gevent
 from gevent import Greenlet, Timeout, getcurrent
-from gevent.event import Event
 
 from .bay import Bay
 from .body import linger
 from .connection import Connection
 from .doors import Doors
+from .drain import Drain
 from .extension import live_pushes
 from .handover import CONNECTION, VERDICT
 from .heads import HeadTimeout, Listening, Punctual
@@ -50,11 +49,6 @@ from .republish import Republish
 from .settings import Settings
 from .together import Together
 
-DRAIN_MARGIN = 3.0  # seconds before gunicorn's graceful_timeout by which a drain is over
-WATCH = 0.1  # seconds between looks at whether a worker that is to end does
-_LOOK = 1.0  # ... at whether it is to end, which signals and requests tell at once
-_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
-
 
 class Yard:
     """The connections of one gunicorn worker."""
@@ -73,16 +67,12 @@ class Yard:
         self.reading = 0  # answers that are being read in the lane, and publishes under way
         self.together = Together()
         self._bays: set[Bay] = set()
-        self._told = Event()  # to end
-        self._drained = Event()
         self._doors = Doors(next((push.settings for push in live_pushes()), Settings()))
         self._servers: list[Listening] = []
         worker.wsgi = self.wsgi
         worker.server_class = self._serve
         worker.timeout_ctx = self._head_timeout
-        for number in _ENDING:
-            signal.signal(number, self._signalled(signal.getsignal(number)))
-        gevent.spawn(self._watch)
+        self.drain = Drain(worker, self._let_go, self._is_empty)
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -245,35 +235,13 @@ class Yard:
         if worker.nr >= worker.max_requests and worker.alive:
             worker.log.info("Autorestarting worker after current request.")
             worker.alive = False
-            self._told.set()
+            self.drain.look()
 
     # -- ending --------------------------------------------------------------------------------
 
-    def _signalled(self, handler: Any) -> Callable[..., None]:
-        """Return gunicorn's ``handler`` of a signal that ends the worker, and we know of it."""
-
-        def handle(number: int, frame: Any) -> None:
-            handler(number, frame)
-            self._told.set()
-
-        return handle
-
-    def _watch(self) -> None:
-        """Begin the drain when the worker is to end: its exit hook comes too late for that,
-        because idle connections keep gunicorn waiting until it kills the worker."""
-        while self._worker.alive:
-            if self._told.is_set():
-                gevent.sleep(WATCH)  # gunicorn ends it in a greenlet of its own
-            else:
-                self._told.wait(_LOOK)
+    def _let_go(self) -> None:
+        """Begin to let everybody go, and let nobody in."""
         self.draining = True
-        try:
-            self._drain()
-        finally:
-            self._drained.set()
-
-    def _drain(self) -> None:
-        deadline = time.monotonic() + max(1.0, self._worker.cfg.graceful_timeout - DRAIN_MARGIN)
         for server in self._servers:
             server.stop_accepting()
         for connection in list(self._connections.values()):
@@ -281,31 +249,13 @@ class Yard:
                 end_reading(connection.client)
         for bay in list(self._bays):
             bay.close()
-        pushes = live_pushes()
-        for push in pushes:
+        for push in live_pushes():
             push.drain()
-        while time.monotonic() < deadline:
-            if (
-                not self._connections
-                and not self.reading
-                and not self.together
-                and not any(push.unsent for push in pushes)
-            ):
-                return
-            self._notify()
-            gevent.sleep(WATCH)
 
-    def wait_drained(self) -> None:
-        """Wait until the drain is over."""
-        while not self._drained.wait(1.0):
-            self._notify()
-
-    def _notify(self) -> None:
-        """Tell the master that this worker lives, for as long as there is a way to."""
-        try:
-            self._worker.notify()
-        except ValueError:
-            pass  # gunicorn closes the file that this touches before it calls worker_exit
+    def _is_empty(self) -> bool:
+        """Tell whether everybody has got what they are to get, and has gone."""
+        busy = self._connections or self.reading or self.together
+        return not busy and not any(push.unsent for push in live_pushes())
 
     def request_begins(self) -> None:
         connection = self._connections.get(getcurrent())
@@ -313,8 +263,7 @@ class Yard:
             connection.busy = True
 
     def request_ends(self) -> None:
-        if not self._worker.alive:  # gunicorn counts, and that was enough
-            self._told.set()
+        self.drain.look()  # gunicorn counts, and that may have been enough
         connection = self._connections.get(getcurrent())
         if connection is not None:
             connection.busy = False

@@ -67,6 +67,7 @@ LAYERS = [
         "bay",
         "connection",
         "doors",
+        "drain",
         "porter",
         "yard",
         "worker",
