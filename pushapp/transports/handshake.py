@@ -29,6 +29,9 @@ def check_handshake(request: Request) -> None:
         Refused: a header is missing or wrong.
     """
     environ = request.environ
+    if request.method != "GET":  # a route that takes GET takes HEAD, too
+        detail = f"method: got {request.method!a}, expected GET"
+        raise Refused(426, detail, {"Upgrade": "websocket"})
     if environ.get("SERVER_PROTOCOL") == "HTTP/1.0":
         detail = "WebSocket needs HTTP/1.1; a proxy in between speaks 1.0"
         raise Refused(426, detail, {"Upgrade": "websocket"})
