@@ -25,6 +25,7 @@ from .errors import SettingsError, Unavailable
 
 JWKS_AGE = 3600.0  # seconds after which a set at a URL is read again; JWKS_PAUSE for a file
 JWKS_PAUSE = 60.0  # seconds between looks, for a key that is not in the set or after a failure
+_RETRY = 5  # ... where no key at all is known, so that nobody's token counts
 KINDS = "a public RSA key of 2,048 bits or more, a P-256 or an Ed25519 key"
 NOT_INSTALLED = "none, or the package cryptography beside it: pip install cryptography"
 _JWKS_BYTES = 1 << 20
@@ -80,7 +81,7 @@ class KeySet:
             self._look_if_due()
             found = self._matching(algorithm, key_id)
         if not found and (not self._keys or self._lock.locked()):
-            raise Unavailable("the keys of tokens cannot be fetched now", retry_after=5)
+            raise Unavailable("the keys of tokens cannot be fetched now", retry_after=_RETRY)
         return found
 
     def refresh(self) -> None:
@@ -96,7 +97,7 @@ class KeySet:
 
     @property
     def _is_due(self) -> bool:
-        return time.monotonic() - self._looked > JWKS_PAUSE
+        return time.monotonic() - self._looked > (JWKS_PAUSE if self._keys else _RETRY)
 
     def _look_if_due(self) -> None:
         if self._is_due and self._lock.acquire(blocking=False):

@@ -390,7 +390,10 @@ def test_keys_that_cannot_be_fetched_refuse_nobody_for_good(
         tokens.verify(signed_by("RS256", kid="1"))
     issuer.status = 200
     issuer.has(jwk(RSA, kid="1"))
-    forward(key_set.JWKS_PAUSE + 1)
+    with pytest.raises(Unavailable) as refusal:
+        tokens.verify(signed_by("RS256", kid="1"))
+    assert issuer.asked == 1
+    forward(refusal.value.retry_after + 1)  # who comes again then finds them
     assert tokens.verify(signed_by("RS256", kid="1")).user == "42"
     issuer.body = "nonsense"
     forward(key_set.JWKS_AGE + 1)
