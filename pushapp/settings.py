@@ -24,6 +24,7 @@ from .quota import Quota
 _REDIS = ("redis", "rediss", "valkey", "valkeys")
 _SCHEMES = ("sqlite", *_REDIS, *(f"{kind}+sentinel" for kind in _REDIS))
 SECRET_LENGTH = 32  # characters; RFC 7518 section 3.2: an HS256 key has at least 256 bits
+_ORIGIN = re.compile(r"(https?)://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _MOST = 10**9  # messages, or seconds: about 30 years; a sanity bound
 FDS_RESERVED = 200  # listener, log, wake sockets, files, connections being answered
 
@@ -234,11 +235,16 @@ def _api_keys(read: Reader) -> tuple[ApiKey, ...]:
 
 
 def _origins(read: Reader) -> list[str]:
-    origins = [o.strip() for o in read.text("PUSH_ALLOWED_ORIGINS", "").split(",") if o.strip()]
-    for origin in origins:
-        if origin != "*" and not re.fullmatch(r"https?://[^/\s]+", origin):
-            raise SettingsError("PUSH_ALLOWED_ORIGINS", origin, "https://host[:port], or *")
-    return [o.lower() for o in origins]
+    """Return them as browsers send them: in lower case, without the port that goes unsaid."""
+    name, origins = "PUSH_ALLOWED_ORIGINS", list[str]()
+    for one in filter(None, map(str.strip, read.text("PUSH_ALLOWED_ORIGINS", "").split(","))):
+        match = _ORIGIN.fullmatch(one.lower())
+        if one != "*" and match is None:  # one that no page has would let in nobody, in silence
+            expected = "https://host[:port] with the whole name, as a browser sends it, or *"
+            raise SettingsError(name, one, expected)
+        unsaid = {"http": ":80", "https": ":443"}
+        origins.append(match[0].removesuffix(unsaid[match[1]]) if match else one)
+    return origins
 
 
 def _namespaces(read: Reader) -> tuple[tuple[str, Retention], ...]:

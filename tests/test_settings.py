@@ -53,6 +53,7 @@ def test_what_is_needed_stops_the_start_where_it_is_missing(name: str) -> None:
         ("PUSH_TOKEN_IN_URL", ["maybe", "2"]),
         ("PUSH_PUBLIC_NAMESPACES", ["a:b", "a b", "user", "public,user", "é"]),
         ("PUSH_ALLOWED_ORIGINS", ["app.example", "https://a.example/", "null", "ftp://a"]),
+        ("PUSH_ALLOWED_ORIGINS", ["https://*.example", "https://é.example", "https://a@b", "*,x"]),
         ("PUSH_HISTORY_SIZE", ["0", "-1", "1.5", "many", "1e3", "٣"]),
         ("PUSH_HISTORY_TTL", ["0", "-1", "inf", "nan", "1h", "1e3"]),
         ("PUSH_MAX_MESSAGE", ["0", "abc", "524289"]),
@@ -221,9 +222,13 @@ def test_no_namespace_has_to_be_public() -> None:
 
 
 def test_origins_are_compared_in_lower_case() -> None:
-    """As browsers send them."""
+    """As browsers send them, so without the port that goes unsaid."""
     settings = loaded(PUSH_ALLOWED_ORIGINS="https://App.Example, http://localhost:8000")
     assert settings.allowed_origins == {"https://app.example", "http://localhost:8000"}
+    settings = loaded(
+        PUSH_ALLOWED_ORIGINS="https://a:443,http://b:80,http://c:443,https://[::1]:80"
+    )
+    assert settings.allowed_origins == {"https://a", "http://b", "http://c:443", "https://[::1]:80"}
     assert loaded(PUSH_ALLOWED_ORIGINS="*").allowed_origins == {"*"}
 
 
