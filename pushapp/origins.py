@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import flask
 
-from .errors import NotAllowed
+from .errors import NotAllowed, show
 from .settings import Settings
 
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
@@ -23,7 +23,11 @@ def check_origin(request: flask.Request, settings: Settings) -> None:
         NotAllowed: it does, and that page's origin is not among the allowed ones.
     """
     if "*" not in settings.allowed_origins and not is_trusted(request, settings):
-        raise NotAllowed("this origin is not allowed; PUSH_ALLOWED_ORIGINS names those that are")
+        origin, site = map(request.environ.get, ("HTTP_ORIGIN", "HTTP_SEC_FETCH_SITE"))
+        came = (
+            f"Sec-Fetch-Site: got {show(site)}" if origin is None else f"Origin: got {show(origin)}"
+        )
+        raise NotAllowed(f"{came}, expected our own page, or one that PUSH_ALLOWED_ORIGINS names")
 
 
 def is_allowed_origin(origin: str | None, settings: Settings) -> bool:

@@ -210,7 +210,8 @@ def _unknown(rest: str = "") -> flask.Response:
     if allowed := [m for m in _METHODS if _is_known(m, websocket=False)]:
         if request.method in allowed:
             raise BadRequest("Upgrade: got 'websocket', expected none: this is plain HTTP")
-        raise MethodNotAllowed(allowed)
+        came, expected = show(request.method), ", ".join(allowed)
+        raise MethodNotAllowed(allowed, f"method: got {came}, expected one of {expected}")
     if _is_known("GET", websocket=True):
         if request.method == "OPTIONS":
             return flask.Response()

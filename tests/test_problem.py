@@ -254,6 +254,7 @@ def test_a_wrong_method_is_told_the_right_ones(client: FlaskClient, method: str)
     answer = client.open("/push/fine", method=method)
     assert is_problem(answer, 405)
     assert set(answer.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
+    assert f"method: got '{method}', expected one of GET, HEAD" in answer.json["detail"]
 
 
 def test_the_methods_of_all_rules_of_a_path_are_told(client: FlaskClient) -> None:
