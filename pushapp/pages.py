@@ -53,7 +53,8 @@ def _serve(blueprint: Blueprint, name: str, path: Path) -> None:
         response.set_etag(f"{file.digest}-gzip" if packs else file.digest)
         if packs:
             response.content_encoding = "gzip"
-        response.vary.add("Accept-Encoding")
+        # "Origin": what was loaded without one has no CORS headers, and serves no script with one
+        response.vary.update(("Accept-Encoding", "Origin"))
         response.cache_control.public, response.cache_control.max_age = True, _FILE_AGE
         # a page of another origin may load the client: CORS guards the messages, not the code
         response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
