@@ -25,7 +25,7 @@ from .presence import Presence
 from .revocations import Revocations
 from .seats import Seats
 from .sketch import Ops, Still
-from .transports.stream import Context
+from .transports.context import Context
 from .transports.websocket import ENVELOPE
 from .webhooks import Webhooks
 

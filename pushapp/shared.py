@@ -6,6 +6,8 @@ hold their own. What does not: strings, which ``sys.intern`` keeps once.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
@@ -31,3 +33,13 @@ class Shared(Generic[T]):
                 self._known.clear()
             found = self._known[value] = value
         return found
+
+
+_moments: Shared[float] = Shared()
+
+
+def moment(seconds: float, step: float = 1.0) -> float:
+    """Return when ``seconds`` will have passed (monotonic seconds), or up to ``step`` later: what
+    is due in the same step is one number."""
+    when = time.monotonic() + seconds
+    return math.inf if when == math.inf else _moments.one(math.ceil(when / step) * step)

@@ -96,12 +96,12 @@ class Ops:
         self._app = app
 
     def may_subscribe(self, sketch: Sketch, channels: Sequence[str]) -> Grant:
-        """See ``transports.websocket.Ops``."""
+        """See ``transports.conversation.Ops``."""
         with self._app.request_context(_environ(sketch)):
             return current_push().gate.may_subscribe(channels)
 
     def refresh(self, sketch: Sketch, text: str, stream: Subscriber) -> tuple[Sketch, Grant]:
-        """See ``transports.websocket.Ops``."""
+        """See ``transports.conversation.Ops``."""
         kept = _as_mapping(sketch)
         with self._app.app_context():
             push = current_push()
@@ -120,7 +120,7 @@ class Ops:
         return refreshed, self.may_subscribe(refreshed, stream.channels)
 
     def publish(self, sketch: Sketch, body: Mapping[str, object]) -> dict[str, Any]:
-        """See ``transports.websocket.Ops``."""
+        """See ``transports.conversation.Ops``."""
         with self._app.request_context(_environ(sketch)):
             push = current_push()
             count_publish(push)
@@ -132,7 +132,7 @@ class Ops:
 
 
 class Still:
-    """Asks again whether a stream's client may listen; see ``transports.stream.Context``."""
+    """Asks again whether a stream's client may listen; see ``transports.context.Context``."""
 
     def __init__(self, app: Flask, gate: Gate) -> None:
         self._app, self._gate = app, gate

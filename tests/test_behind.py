@@ -18,9 +18,9 @@ from pushapp.auth import Grant
 from pushapp.departures import Departures
 from pushapp.hub import Hub
 from pushapp.outlet import Lot
+from pushapp.transports.context import Context
 from pushapp.transports.frames import Opcode
 from pushapp.transports.params import Asked
-from pushapp.transports.stream import Context
 from pushapp.transports.websocket import WebSocket
 from pushapp.waiter import Waiter
 from pushapp.wheel import TICK, Wheel

@@ -17,8 +17,9 @@ from pushapp.message import Bundle, Message
 from pushapp.outlet import Lot
 from pushapp.parking import ParkedSocket
 from pushapp.presence import Presence
+from pushapp.transports.context import Context
 from pushapp.transports.sse import ChunkedSse, Sse
-from pushapp.transports.stream import Context, Stream
+from pushapp.transports.stream import Stream
 from pushapp.transports.websocket import WebSocket
 from pushapp.waiter import Waiter
 

@@ -21,10 +21,10 @@ from pushapp.hub import Hub, Subscriber
 from pushapp.message import Bundle, Cursor, Loss
 from pushapp.outlet import Lot
 from pushapp.presence import Presence
+from pushapp.transports.context import Context
 from pushapp.transports.longpoll import LongPoll
 from pushapp.transports.params import Asked
 from pushapp.transports.sse import Sse
-from pushapp.transports.stream import Context
 from pushapp.waiter import Waiter
 
 from .fake_log import FakeBroker, FakeFollower, FakeLog, FakeRoster

@@ -32,9 +32,9 @@ from pushapp.hub import Hub
 from pushapp.message import Cursor
 from pushapp.outlet import Lot
 from pushapp.presence import Presence
+from pushapp.transports.context import Context
 from pushapp.transports.frames import Opcode
 from pushapp.transports.params import Asked
-from pushapp.transports.stream import Context
 from pushapp.transports.websocket import WebSocket
 from pushapp.waiter import Waiter
 

@@ -22,9 +22,10 @@ from ..subscriber import Subscriber, listened
 from . import members
 from . import op as op_fields
 from .backlog import Backlog, send_history
+from .context import Context
 from .lists import send_first
 from .params import Asked, channels
-from .stream import Context, Stream, recovery
+from .stream import Stream, recovery
 
 FIRST_FRAME = 5.0  # seconds for a token, where the channels need one and none has come
 
@@ -188,7 +189,7 @@ class Conversation(Stream):
         text = op_fields.token(op)
         op_fields.only(op)
         sketch, grant = self._ops.refresh(self._sketch, text, self)
-        self.renew(sketch, grant)
+        self.go_by(sketch, grant)
         unknown, self._unknown = self._unknown, None
         self._reply(ref, '"ok":true')
         if unknown is not None:

@@ -1,35 +1,30 @@
 """What the two streams, SSE and WebSocket, do alike.
 
-What belongs here: the order of things (welcome, history, backlog, live, messages), heartbeats,
-asking again whether the client still may, slow clients, the end. What does not: framing.
+What belongs here: the order of things (welcome, history, backlog, live, messages), heartbeats, slow
+clients, the end. What does not: whether the client still may (``granted``), framing (``sse``,
+``websocket``).
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 
-from ..auth import TOKEN, Grant, Sketch
+from ..auth import Grant, Sketch
 from ..background import spawn
-from ..broker.roster import Entry, of_clients
-from ..departures import Departures, why
-from ..errors import NotAuthenticated, PushError, Unavailable
-from ..hub import Hub, Subscriber
-from ..limits import Limits
+from ..departures import why
+from ..errors import PushError
 from ..message import Bundle, Cursor, Loss, dump
-from ..outlet import Lot, Outlet
-from ..presence import Presence
+from ..outlet import Outlet
 from ..problem import as_dict, close_code
-from ..quota import Quota
-from ..shared import Shared
-from ..tokens import Token
+from ..shared import moment
 from . import members
 from .backlog import Backlog, drains, send_history
+from .context import Context
+from .granted import Granted
 from .lists import send_again, send_first
 from .params import Asked
 
@@ -37,32 +32,13 @@ VERSION = 1  # of the wire contract
 SLOW = 4008  # close code
 _SENT_AWAY = ("kicked", "refused")  # reasons for which nobody waits for them to come back
 
-_times: Shared[float] = Shared()
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What all streams of a worker share."""
-
-    hub: Hub
-    lot: Lot
-    presence: Presence
-    heartbeat: float  # seconds
-    may_still: Callable[[Sketch, Sequence[str]], Grant]
-    departures: Departures
-    limits: Limits = field(default_factory=lambda: Limits(Quota()))
-    life: float = math.inf  # seconds that a stream lasts, more or less
-    is_latest_only: Callable[[str], bool] = lambda channel: False  # the newest message is enough
-
-
-class Stream(Subscriber):
+class Stream(Granted):
     """A client that gets messages one after the other until it leaves."""
 
-    __slots__ = (
-        *("_ask_at", "_member", "_observer", "_renew_at", "_sketch"),
-        *("context", "outlet", "reason", "since"),
-    )
+    __slots__ = ("_renew_at", "outlet", "reason")
 
     def __init__(
         self,
@@ -72,35 +48,11 @@ class Stream(Subscriber):
         grant: Grant | None,
         sketch: Sketch,
     ) -> None:
-        super().__init__(asked.channels, connection_id, asked.presence)
-        self.context = context
+        super().__init__(context, asked, connection_id, grant, sketch)
         self.outlet: Outlet | None = None
-        self.since = time.time()
         self.reason = ""  # why it has ended
-        self._sketch = sketch  # of the request, to ask again whether it still may
-        self._ask_at = math.inf
         # whoever came together, after a deploy, does not leave together
-        self._renew_at = _after(context.life * random.uniform(0.75, 1.25), context.life / 256)
-        self._member: str | None = None
-        self._observer = False
-        if grant is not None:
-            self._ask_at = _later(grant)
-            self._is_whose(grant)
-
-    def _is_whose(self, grant: Grant) -> None:
-        self.user, self._member, self._observer = grant.user, grant.member, grant.observer
-
-    @property
-    def token(self) -> Token | None:
-        """See ``presence.Stream``."""
-        sketch = self._sketch
-        token = sketch if isinstance(sketch, Token) else sketch.get(TOKEN)
-        return token if isinstance(token, Token) else None
-
-    def entry(self) -> Entry:
-        """See ``presence.Stream``."""
-        about = self.user, self._member, self.transport, self.since, of_clients(self.channels)
-        return Entry(self.id, *about, self.presence, self._observer)
+        self._renew_at = moment(context.life * random.uniform(0.75, 1.25), context.life / 256)
 
     # -- framing, which each transport has its own of ---------------------------------------------
 
@@ -230,9 +182,7 @@ class Stream(Subscriber):
 
     def on_due(self) -> float | None:
         now = time.monotonic()
-        if now >= self._ask_at:
-            self._ask_at = math.inf
-            self.ask_again()
+        self.ask_if_due(now)
         if now >= self._renew_at and self.live:
             self._end_in_order("renewed", 0.0)
             return None
@@ -243,7 +193,11 @@ class Stream(Subscriber):
         return self._next_due()
 
     def _next_due(self) -> float:
-        return min(self.context.heartbeat, max(0.0, self._ask_at - time.monotonic()))
+        return min(self.context.heartbeat, self.asks_in(time.monotonic()))
+
+    def set_due(self) -> None:
+        if self.outlet is not None and not self.outlet.closed:
+            self.context.hub.wheel.set(self, self._next_due())
 
     def drain(self, after: float) -> None:
         if self.live or self.context.hub.draining:
@@ -303,60 +257,9 @@ class Stream(Subscriber):
             if self.outlet is not None and not self.outlet.closed:
                 self.outlet.cut(self.farewell(SLOW, "slow"))
 
-    def ask_by(self, grant: Grant) -> None:
-        """Ask again as soon as ``grant`` ends, if that is before all others do."""
-        self._ask_at = min(self._ask_at, _later(grant))
-        if self.outlet is not None and not self.outlet.closed:
-            self.context.hub.wheel.set(self, self._next_due())
-
-    def ask_again(self) -> None:
-        spawn(self._ask_again)
-
-    def renew(self, sketch: Sketch, grant: Grant) -> None:
-        """Go by ``grant`` from here on; ``sketch`` is what it was given for.
-
-        Raises:
-            TooManyRequests: its user has as many connections as may be.
-        """
-        self.context.hub.name(self, grant.user)
-        self._sketch, self._ask_at = sketch, math.inf
-        self._is_whose(grant)
-        self.ask_by(grant)
-
-    def _ask_again(self) -> None:
-        sketch = self._sketch
-        try:
-            grant = self.context.may_still(sketch, self.channels)
-        except PushError as error:
-            if self._sketch is sketch:  # else it has brought another token meanwhile
-                self.fail(error)
-        except Exception:
-            log.exception("asking whether connection %s still may failed; it ends", self.id)
-            self.fail(Unavailable("it cannot be told now whether you may listen"))
-        else:
-            if grant.user != self.user:
-                self.fail(NotAuthenticated("somebody else, or nobody, is known here now"))
-                return
-            self._ask_at = min(self._ask_at, _later(grant))
-            with self.context.hub.lock:
-                if self.outlet is not None and not self.outlet.closed:
-                    self.context.hub.wheel.set(self, self._next_due())
-
 
 def recovery(lost: Sequence[Loss]) -> str:
     """Return ``recovered`` and ``lost`` as JSON fields."""
     if not lost:
         return '"recovered":true'
     return f'"recovered":false,"lost":{dump([loss.as_json() for loss in lost])}'
-
-
-def _later(grant: Grant) -> float:
-    """Return when to ask again (monotonic seconds)."""
-    return math.inf if grant.seconds is None else _after(grant.seconds)
-
-
-def _after(seconds: float, step: float = 1.0) -> float:
-    """Return when that is (monotonic seconds), or up to ``step`` later: what is due in the same
-    step is one number, kept once."""
-    when = time.monotonic() + seconds
-    return math.inf if when == math.inf else _times.one(math.ceil(when / step) * step)
