@@ -20,7 +20,7 @@ from flask import Flask, Request, request
 from flask.sessions import SecureCookieSessionInterface
 
 from .auth import Grant, current_token
-from .broker.interface import PAGE_BYTES, PAGE_MESSAGES, Page
+from .broker.interface import PAGE_BYTES, PAGE_MESSAGES, Page, Tail
 from .cutting import Cut
 from .errors import PushError
 from .handover import connection_of
@@ -65,7 +65,7 @@ class Again:
             "_match",
         ),
         *("_push", "_running", "_stamp", "_token", "_transport", "_until", "_user"),
-        *("app", "asked", "waits"),
+        *("app", "asked", "turn", "waits"),
     )
 
     def __init__(
@@ -87,6 +87,9 @@ class Again:
         self._latest: float | None = None  # see Page
         self._empty: Page | None = None  # which was at hand last
         self._at, self._floor = _NOWHERE, -1  # the point of the log at which it was so
+        #: Where many ask alike: the log's tail in a turn of the loop, what was asked then, and
+        #: that there was nothing. Who asks the same in the same turn is given the same.
+        self.turn: tuple[Tail, Asked, Page] | None = None
 
     @property
     def lot(self) -> Lot:
@@ -151,7 +154,9 @@ class Again:
     def at_hand(self, asked: Asked) -> Page | None:
         """Return what the log has for ``asked`` at this moment, out of the window; None where it
         has to be read. Never waits."""
-        tail = self._hub.glance.tail()
+        tail, turn = self._hub.glance.tail(), self.turn
+        if turn is not None and turn[0] is tail and turn[1] is asked:
+            return turn[2]
         if tail is None or tail.cursor != self._hub.window.cursor or tail.floor != self._floor:
             return None
         now, known = tail.cursor, self._at
@@ -172,6 +177,8 @@ class Again:
             page = self._empty
             if page is None or page.cursor != now or page.latest != latest:
                 page = self._empty = Page(now, latest=latest)
+            if self._id is None:
+                self.turn = tail, asked, page
             return page
         messages = after(recents, at.n)
         size = 4 * sum(len(message.data) for message in messages)  # bytes at most
@@ -196,13 +203,13 @@ class Again:
     def answer(self, page: Page) -> poll.Answer:
         """Return the answer that hands ``page`` over."""
         reply = poll.answer(page, self.id())
-        self.came(reply.interval)
+        self.came(page)
         return reply
 
-    def came(self, interval: float) -> None:
-        """Say that a poller is there, and is due again in ``interval`` seconds."""
+    def came(self, page: Page) -> None:
+        """Say that a poller is there, and is due again when ``page`` tells it to come."""
         if self._id is not None and not self.waits:
-            self._running.presence.seen(self._id, interval)
+            self._running.presence.seen(self._id, poll.interval(page))
 
     # -- waiting -------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ from .posting import Found, Posting
 from .republish import BEGIN
 from .transports.longpoll import LongPoll
 from .transports.params import Asked
-from .transports.poll import Answer, etag, interval, unchanged
+from .transports.poll import Answer, etag, unchanged
 from .wheel import Slot
 
 if TYPE_CHECKING:
@@ -261,7 +261,7 @@ class Bay:
         ends = self._connection.yard.draining or not self._connection.keeps
         data = None if ends else known.quiet(page, asked)
         if data is not None:
-            again.came(interval(page))
+            again.came(page)
             self._send(data)
         else:
             reply = again.answer(page)

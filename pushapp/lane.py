@@ -31,6 +31,7 @@ class Known:
         "_kinds",
         "_parts",
         "_quiet",
+        "_turn",
         "_values",
         "again",
         "found",
@@ -47,10 +48,12 @@ class Known:
         self._asked = again.asked
         #: What the last empty answer depended on, and it: before and behind an id that is new.
         self._quiet: tuple[object, bytes, bytes | None] | None = None
+        self._turn: object = None  # of the loop, in which that was found to be true, see ``Again``
 
     def learn(self, again: Again, status: int, head: Head) -> None:
         """Know what the app has allowed and answered now."""
         self.again, self._head, self._values, self._quiet = again, b"", None, None
+        self._turn = None
         if status == 304:
             self.unchanged = head
         else:
@@ -85,8 +88,11 @@ class Known:
         if self._quiet is None or page.messages:
             return None
         was, before, behind = self._quiet
-        if was != (asked, page.cursor, _dated(page)):
-            return None
+        turn = self.again.turn
+        if turn is None or turn is not self._turn or turn[2] is not page:
+            if was != (asked, page.cursor, _dated(page)):
+                return None
+            self._turn = turn
         return before if behind is None else before + self.again.id().encode() + behind
 
     def answered(self, page: Page, asked: Asked, data: bytes, connection: str) -> None:

@@ -224,6 +224,31 @@ def test_who_has_seen_a_publish_acknowledged_and_asks_gets_it(server: Server, ch
         wire.close()
 
 
+def test_a_crowd_that_asks_alike_gets_what_one_gets(single: Server, channel: str) -> None:
+    """In one turn of the loop, too: from two cursors in turns, with a publish between."""
+    cursors = [now(single, channel)] * 2
+    with ExitStack() as stack:
+        wires = [stack.enter_context(connected(single)) for _ in range(24)]
+        for wire in wires:
+            warm(wire, head("/push/poll", channel, cursor=cursors[1]))
+        for n in range(20):
+            cursors = [cursors[1], single.publish(channel, n)]
+            asked = [head("/push/poll", channel, cursor=cursor) for cursor in cursors]
+            before = answered_there(single)
+            for _ in range(2):
+                for k, wire in enumerate(wires):
+                    wire.send(asked[k // 3 % 2])
+                told = [raw_reply(wire) for wire in wires]
+                for k, news in enumerate(([n], [])):
+                    alike = {plain(r, ids=True) for i, r in enumerate(told) if i // 3 % 2 == k}
+                    (reply,) = [json.loads(text.partition(b"\r\n\r\n")[2]) for text in alike]
+                    assert reply["cursor"] == cursors[1]
+                    assert [message["data"] for message in reply["messages"]] == news
+                assert len(set(told)) == len(told)  # by their ids
+            if n:  # the first time the log is read
+                assert answered_there(single) == before + 2 * len(wires)
+
+
 def test_a_ring_that_is_lost_hides_nothing(single: Server, channel: str, log_kind: str) -> None:
     """The worker hears of nothing, as where another user's process has published."""
     if log_kind != "sqlite":
