@@ -7,6 +7,7 @@ What belongs here: the file and the processes around it. What does not: what eve
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import time
@@ -15,11 +16,13 @@ from pathlib import Path
 
 import pytest
 
+from pushapp.broker.sqlite import wake
 from pushapp.broker.sqlite.wake import Bell, Folder
 from pushapp.broker.sqlite.wal import Wal
 from pushapp.errors import LogUnavailable
 from pushapp.message import Draft
 
+from ..server import until
 from .roster_tools import bring, count, drop, entry, waiting
 from .tools import (
     TIMEOUT,
@@ -327,6 +330,34 @@ def test_a_path_longer_than_a_sockets_wakes_too(tmp_path: Path) -> None:
     bell.wait(3 * TIMEOUT)
     assert time.monotonic() - start < TIMEOUT
     bell.close()
+    bells.close()
+
+
+def test_one_who_comes_while_the_folder_is_listed_is_rung_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list had been made, in the same tick of the file system's clock, and then this process
+    was kept from its turn for so long that the folder seemed to have settled."""
+    bells, come = Folder(str(tmp_path / "wake")), []
+    changed = time.time_ns()
+
+    def listed(folder: int) -> list[str]:
+        names = given(folder)
+        come.append(Bell(bells))
+        os.utime(folder, ns=(changed, changed))
+        until(lambda: time.time_ns() - changed > 2 * wake._SETTLED, "it seems to have settled")
+        return names
+
+    os.utime(tmp_path / "wake", ns=(changed, changed))
+    given = os.listdir
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "listdir", listed)
+        bells.ring()
+    (late,) = come
+    bells.ring()
+    late._socket.setblocking(False)
+    assert late._socket.recv(64) == b"!"
+    late.close()
     bells.close()
 
 

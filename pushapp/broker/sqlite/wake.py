@@ -45,10 +45,10 @@ class Folder:
         """Wake everybody else; never waits."""
         changed = os.fstat(self._fd).st_mtime_ns
         if changed != self._changed:
+            # a change within the same tick of the file system's clock would not show
+            settled = time.time_ns() - changed > _SETTLED  # before it is listed, however long
             names = {n for n in os.listdir(self._fd) if n.endswith(_SUFFIX)}
             self._names = list(names - self.told)
-            # a change within the same tick of the file system's clock would not show
-            settled = time.time_ns() - changed > _SETTLED
             self._changed = changed if settled else -1
         for name in self._names:
             self.ring_one(name)
