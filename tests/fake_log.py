@@ -51,7 +51,7 @@ class FakeLog:
         lost: Sequence[Loss] = ()
         after = cursor.n
         if cursor.epoch != self.epoch:
-            lost, after = [Loss(c, str(cursor), None, "epoch") for c in channels], 0
+            lost, after = [Loss(c, str(cursor), None, "epoch") for c in list(channels)], 0
         wanted = [m for m in self.messages if after < m.n <= head.n and m.channel in channels]
         found = [m for m in wanted if m.n not in self.trimmed]
         if not lost:

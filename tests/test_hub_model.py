@@ -49,6 +49,11 @@ class MovingLog(FakeLog):
         with self.lock:
             return super()._page(channels, cursor, upto)
 
+    def forget(self, n: int) -> None:
+        """Keep one message no longer."""
+        with self.lock:
+            self.trimmed.add(n)
+
     def begin(self, epoch: str) -> None:
         """End the epoch: what was kept is gone."""
         with self.lock:
@@ -120,7 +125,7 @@ class HubMachine(RuleBasedStateMachine):
         """Its oldest message is not kept any more, read or not."""
         kept = {m.n for m in self.log.messages if m.channel == channel} - self.log.trimmed
         if kept:
-            self.log.trimmed.add(min(kept))
+            self.log.forget(min(kept))
             self.forgotten.add((self.log.epoch, min(kept)))
 
     @rule()

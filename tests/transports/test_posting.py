@@ -185,6 +185,7 @@ def test_one_that_stops_in_the_middle_is_the_apps(single: Server, channel: str) 
             warm(wire, channel)
             before = published_there(single)
             wire.send(asked[:cut])
+            assert published_there(single) == before  # and it has read what there is
             time.sleep(1.5)  # longer than the lane's patience: that it passes is the case
             wire.send(asked[cut:])
             assert wire.reply().status == 200
