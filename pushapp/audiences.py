@@ -9,18 +9,22 @@ Very many clients have a channel of their own, as ``user:42`` is: a dictionary o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 
-from .message import Bundle, Loss, Message
+from .message import Bundle, Loss, Message, is_internal
 from .subscriber import Subscriber
+
+Told = list[tuple[Subscriber, list[Loss]]]  # who misses what
+Plan = list[tuple[Bundle, list[Subscriber]]]  # who gets what
 
 
 class Audiences:
     """The listeners of each channel that has any, in the order in which they came."""
 
-    __slots__ = ("_found",)
+    __slots__ = ("_found", "_moved")
 
     def __init__(self) -> None:
+        self._moved: set[str] = set()  # where somebody came or left since ``moved``
         self._found: dict[str, Subscriber | dict[Subscriber, None]] = {}
 
     def __len__(self) -> int:
@@ -41,8 +45,9 @@ class Audiences:
         """Return each channel with those who listen to it."""
         return [(channel, self.of(channel)) for channel in self._found]
 
-    def add(self, subscriber: Subscriber, channels: Iterable[str]) -> None:
+    def add(self, subscriber: Subscriber, channels: Collection[str]) -> None:
         """Let ``subscriber`` listen to ``channels``; idempotent."""
+        self._moved.update(channels)
         every = self._found
         for channel in channels:
             found = every.setdefault(channel, subscriber)
@@ -51,8 +56,9 @@ class Audiences:
             elif found is not subscriber:
                 every[channel] = {found: None, subscriber: None}
 
-    def remove(self, subscriber: Subscriber, channels: Iterable[str]) -> list[str]:
+    def remove(self, subscriber: Subscriber, channels: Collection[str]) -> list[str]:
         """Let it no longer; return those of ``channels`` that nobody listens to any more."""
+        self._moved.update(channels)
         empty = []
         for channel in channels:
             found = self._found.get(channel)
@@ -63,7 +69,13 @@ class Audiences:
                 empty.append(channel)
         return empty
 
-    def concerned(self, lost: Sequence[Loss]) -> list[tuple[Subscriber, list[Loss]]]:
+    def moved(self) -> dict[str, int]:
+        """Return how many listen now to each of the clients' channels where somebody came or left
+        since the last call."""
+        moved, self._moved = self._moved, set()
+        return {channel: len(self.of(channel)) for channel in moved if not is_internal(channel)}
+
+    def concerned(self, lost: Sequence[Loss]) -> Told:
         """Return whom ``lost`` concerns, with what of it does."""
         told: dict[Subscriber, list[Loss]] = {}
         for loss in lost:
@@ -71,7 +83,7 @@ class Audiences:
                 told.setdefault(subscriber, []).append(loss)
         return list(told.items())
 
-    def plan(self, messages: Sequence[Message]) -> list[tuple[Bundle, list[Subscriber]]]:
+    def plan(self, messages: Sequence[Message]) -> Plan:
         """Return who gets which bundle; those who listen to the same of these share one."""
         by_channel: dict[str, list[Message]] = {}
         for message in messages:

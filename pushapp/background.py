@@ -13,6 +13,7 @@ import gevent
 from gevent.lock import RLock
 from gevent.monkey import get_original, is_module_patched
 
+TURN = 0.005  # seconds that one thing may keep polls and publishes waiting
 CALM = 500  # clients that may come back within a second
 _LONGEST = 15.0  # seconds
 _LAST = -2  # libev's EV_MINPRI: after all that has come in the same turn of the loop
@@ -61,6 +62,21 @@ def let_others() -> None:
         with hub.loop.timer(0) as timer:
             timer.priority = _LAST
             hub.wait(timer)
+
+
+class Turn:
+    """A turn of something long, from now on."""
+
+    __slots__ = ("_began",)
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def pause(self) -> None:
+        """Let all others have their turn where this one has lasted long enough; then begin anew."""
+        if time.monotonic() - self._began >= TURN:
+            let_others()
+            self._began = time.monotonic()
 
 
 def spread(count: int) -> float:

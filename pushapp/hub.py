@@ -1,8 +1,8 @@
 """The subscribers of this worker, and how messages get to them: one hub per worker.
 
-What belongs here: who waits, how far each has been served, and handing out. What does not: the loop
-that follows the log (``listener``), who gets which message (``audiences``), how it looks on a wire
-(``transports``), how bytes get into a socket (``parking``).
+What belongs here: who waits, and how far each has been served. What does not: the loop that follows
+the log (``listener``), who gets which message (``audiences``), handing it to them (``delivery``),
+how it looks on a wire (``transports``), how bytes get into a socket (``parking``).
 
 The law of it, in three sentences. A subscriber *joins* first, so that the log is followed for its
 channels; then it reads the log from its cursor on; then it *goes live*, which is granted only when
@@ -17,24 +17,23 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 
 from .audiences import Audiences
-from .background import let_others, reentrant_lock
+from .background import Turn, reentrant_lock
 from .backlogs import Backlogs
 from .broker.interface import Broker, Page
+from .delivery import Delivery
 from .errors import LogUnavailable
 from .glance import Glance
 from .listener import RETRY, Listener
-from .message import Bundle, Cursor, Loss, is_internal
+from .message import Cursor
 from .seats import Seats
-from .subscriber import Subscriber as Subscriber
+from .subscriber import Subscriber
 from .tally import Tally
 from .wheel import Wheel
 from .window import Window
 
-CHUNK = 128  # deliveries between two looks at the clock
-TURN = 0.005  # seconds a fan-out may keep polls and publishes waiting
 _EPOCH_TRIES = 500  # of 10 ms each, for the hub to notice a new epoch that a reader saw first
 
 log = logging.getLogger(__name__)
@@ -59,8 +58,8 @@ class Hub:
         self.window = Window(self._follower, self.lock, self._audiences)
         self.glance = Glance(self.window)
         self.backlogs = Backlogs(broker.log, self.glance)
+        self.delivery = Delivery(broker.log, self.lock, self.tally, self.leave)
         self._subscribers: dict[Subscriber, None] = {}  # a set takes up to three times as much
-        self._moved: set[str] = set()  # channels where somebody came or left since ``moved``
         self._left: set[Subscriber] = set()  # who has left some of its channels within this page
         self._closed = threading.Event()
         self.listener = Listener(
@@ -103,12 +102,7 @@ class Hub:
         """Return how many listen now to each of the clients' channels where somebody came or left
         since the last call."""
         with self.lock:
-            moved, self._moved = self._moved, set()
-        return {
-            channel: len(self._audiences.of(channel))
-            for channel in moved
-            if not is_internal(channel)
-        }
+            return self._audiences.moved()
 
     def now(self) -> Cursor:
         """Return where the log is: what a client has that comes without a cursor.
@@ -141,7 +135,6 @@ class Hub:
             if subscriber not in self._subscribers:
                 self.seats.take(subscriber)
                 self._subscribers[subscriber] = None
-            self._moved.update(channels)
             self._audiences.add(subscriber, channels)
         self._follower.watch(*channels)  # may wait for the broker, so not under the lock
         if not all(channel in self._audiences for channel in channels):  # they left meanwhile
@@ -169,7 +162,6 @@ class Hub:
         self._listen_less(subscriber, subscriber.listens)
 
     def _listen_less(self, subscriber: Subscriber, channels: Collection[str]) -> None:
-        self._moved.update(channels)
         if empty := self._audiences.remove(subscriber, channels):
             self.window.unwatch(*empty)
 
@@ -182,11 +174,9 @@ class Hub:
         """
         if not self.go_live(subscriber, cursor):
             return False
-        listens = subscriber.listens
         self.seats.take(subscriber)
         self._subscribers[subscriber] = None
-        self._moved.update(listens)
-        self._audiences.add(subscriber, listens)
+        self._audiences.add(subscriber, subscriber.listens)
         return True
 
     def name(self, subscriber: Subscriber, user: str | None) -> None:
@@ -250,113 +240,25 @@ class Hub:
 
     def _hand_out(self, page: Page) -> None:
         with self.lock:
-            ended = page.cursor.epoch != self._position.epoch
             self._target = page.cursor
             self.window.add(page)
-            if ended:
+            if page.cursor.epoch != self._position.epoch:
                 for subscriber in self._subscribers:
                     subscriber.n = -1
             told = self._audiences.concerned(page.lost)
             if self.tally.traffic is not None:
                 self.tally.traffic.follow(page.messages)
             plan = self._audiences.plan(page.messages)
-        start = Cursor(page.cursor.epoch, 0) if ended else self._position
-        turn = time.monotonic()
-        for subscriber, lost in told:
-            if not ended and subscriber.n > start.n:  # the hub's loss need not be theirs
-                self._tell_own(subscriber, lost, page)
-            else:
-                with self.lock:
-                    if subscriber.live:
-                        self._guard(subscriber, subscriber.tell, start, lost)
-            turn = _yield_after(turn)
-        for bundle, subscribers in plan:
-            for i in range(0, len(subscribers), CHUNK):
-                with self.lock:
-                    self.hand(bundle, subscribers[i : i + CHUNK])
-                turn = _yield_after(turn)
-            self.tally.delivery.observe(time.time() - bundle.messages[0].time)
+        self.delivery.hand_out(page, self._position, told, plan, self._left)
         with self.lock:
             self._position = page.cursor
             self._left.clear()
-
-    def hand(self, bundle: Bundle, subscribers: Sequence[Subscriber]) -> None:
-        """Give ``bundle`` to those who are live and have not had it. The lock is held.
-
-        This loop is most of what a delivery costs beside the kernel: whoever is owed nothing gets
-        the bytes from here, and all else is its ``deliver``'s.
-        """
-        first, last, count = bundle.first, bundle.last, len(bundle.messages)
-        left, plain = self._left, not any(is_internal(m.channel) for m in bundle.messages)
-        kind, data = Subscriber, b""
-        for subscriber in subscribers:
-            n = subscriber.n
-            if n >= last or not subscriber.live:
-                continue
-            sock = subscriber.ready
-            if sock is not None and n < first and plain and not left:
-                if type(subscriber) is not kind:
-                    kind = type(subscriber)
-                    data = bundle.encoded(kind.encode)
-                    size = len(data)
-                subscriber.n = last
-                subscriber.messages += count
-                try:
-                    sent = sock.send(data)
-                except OSError:
-                    sent = 0
-                if sent < size:
-                    self._guard(subscriber, subscriber.owe, data, sent)
-                continue
-            part = bundle if n < first else bundle.after(n)
-            if part is not None and subscriber in left:
-                part = part.of(subscriber.listens)
-            subscriber.n = last
-            if part is not None:
-                self._guard(subscriber, subscriber.deliver, part)
-
-    def _tell_own(self, subscriber: Subscriber, lost: Sequence[Loss], page: Page) -> None:
-        """Tell one who has read further than the hub had what they miss themselves, if anything.
-
-        The page says that where it still has something for them: by now the log may have less, and
-        what they are about to get is not missing.
-        """
-        at, own, unknown = Cursor(page.cursor.epoch, subscriber.n), [], []
-        for loss in lost:
-            of_it = (m for m in page.messages if m.channel == loss.channel and m.n > at.n)
-            first = next(of_it, None)
-            if first is None or first.prev is None:
-                unknown.append(loss.channel)
-            elif first.prev > at.n:
-                own.append(Loss(loss.channel, str(at), first.id, loss.reason))
-        if unknown:
-            try:
-                own += self.log.read(unknown, at, page.cursor.n, limit=1, max_bytes=1).lost
-            except LogUnavailable:  # nobody can say: they come back with their cursor, and are told
-                with self.lock:
-                    self._guard(subscriber, subscriber.drain, 0.0)
-                return
-        with self.lock:
-            if own and subscriber.live and subscriber.n == at.n:
-                self._guard(subscriber, subscriber.tell, at, own)
-
-    def _guard(self, subscriber: Subscriber, call, *args) -> None:  # type: ignore[no-untyped-def]
-        """Call; what fails for one subscriber must not disturb the others."""
-        try:
-            call(*args)
-        except Exception:
-            self._let_go(subscriber)
-
-    def _let_go(self, subscriber: Subscriber) -> None:
-        log.exception("handing out to %r failed; it is let go", subscriber)
-        self.leave(subscriber)
-        subscriber.abandon()
 
     def drain_all(self, position: Cursor) -> None:
         """Let everybody go who was to be handed something up to ``position``."""
         with self.lock:
             for subscriber in list(self._subscribers):
-                self._guard(subscriber, subscriber.drain, 0.0)
+                self.delivery.guard(subscriber, subscriber.drain, 0.0)
             self._position = self._target = position
             self.window.clear()
 
@@ -365,11 +267,11 @@ class Hub:
     def drain(self, window: float) -> None:
         """Let everybody go; they shall come back spread over ``window`` seconds."""
         self.draining = True
-        turn = time.monotonic()
+        turn = Turn()
         for subscriber in self.subscribers():
             with self.lock:
-                self._guard(subscriber, subscriber.drain, random.uniform(0, window))
-            turn = _yield_after(turn)
+                self.delivery.guard(subscriber, subscriber.drain, random.uniform(0, window))
+            turn.pause()
 
     def close(self) -> None:
         """Stop following the log; idempotent."""
@@ -378,12 +280,3 @@ class Hub:
         self._follower.close()
         for loop in self._loops:
             loop.join(timeout=5)
-
-
-def _yield_after(turn: float) -> float:
-    """Let the others have their turn when this one has lasted long enough."""
-    now = time.monotonic()
-    if now - turn < TURN:
-        return turn
-    let_others()
-    return time.monotonic()

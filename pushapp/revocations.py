@@ -17,9 +17,10 @@ from collections.abc import Iterable, Sequence, Set
 from .background import CALM, let_others, spawn, spread
 from .broker.interface import Leases
 from .errors import InvalidInput, NotAuthenticated
-from .hub import Hub, Subscriber
+from .hub import Hub
 from .orders import Orders
 from .presence import Expected, Presence
+from .subscriber import Subscriber
 from .tokens import DIGEST, LEEWAY, USER, Tokens, is_user
 from .wheel import Slot
 

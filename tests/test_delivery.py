@@ -92,7 +92,7 @@ def test_bytes_are_the_same_whatever_the_kernel_takes(
     short = 0
     for place, bundle in enumerate(bundles(), 1):
         with context.hub.lock:
-            context.hub.hand(bundle, [subscriber])
+            context.hub.delivery.hand(bundle, [subscriber])
         short += subscriber.ready is None
         if place % reads_at == 0:
             read()
@@ -121,7 +121,7 @@ def test_a_client_that_has_left_is_let_go(context: Context) -> None:
     subscriber.live = True
     theirs.close()
     with context.hub.lock:
-        context.hub.hand(bundles()[0], [subscriber])
+        context.hub.delivery.hand(bundles()[0], [subscriber])
     assert parked.closed and len(context.hub) == 0
 
 
@@ -161,7 +161,7 @@ def test_nothing_gets_before_what_is_written_soon(context: Context) -> None:
     subscriber.live = True
     for bundle in bundles()[:2]:
         with context.hub.lock:
-            context.hub.hand(bundle, [subscriber])
+            context.hub.delivery.hand(bundle, [subscriber])
     first, second = theirs.recv(1000), theirs.recv(1000)
     assert first.startswith(b"first") and first.count(b'"id"') == second.count(b'"id"') == 1
     parked.close()

@@ -10,10 +10,12 @@ from queue import SimpleQueue
 import pytest
 from gevent.monkey import is_module_patched
 
-import pushapp.hub
+import pushapp.background
+import pushapp.delivery
 from pushapp.errors import LogUnavailable
-from pushapp.hub import Hub, Subscriber
+from pushapp.hub import Hub
 from pushapp.message import Bundle, Cursor, Loss
+from pushapp.subscriber import Subscriber
 
 from .fake_log import FakeBroker, FakeLog
 from .server import until
@@ -108,8 +110,8 @@ def test_input_that_comes_within_a_fan_out_is_read_before_its_end(
     hub: Hub, log: FakeLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever asks meanwhile is answered at the fan-out's next turn; its order stays."""
-    monkeypatch.setattr(pushapp.hub, "CHUNK", 1)
-    monkeypatch.setattr(pushapp.hub, "TURN", 0.0)
+    monkeypatch.setattr(pushapp.delivery, "CHUNK", 1)
+    monkeypatch.setattr(pushapp.background, "TURN", 0.0)
     near, far = socket.socketpair()
     got: list[int] = []
     read_at: list[int] = []

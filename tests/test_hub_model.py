@@ -23,8 +23,9 @@ from hypothesis.stateful import (
 )
 
 from pushapp.broker.interface import Page
-from pushapp.hub import Hub, Subscriber
+from pushapp.hub import Hub
 from pushapp.message import Bundle, Cursor, Loss, Message
+from pushapp.subscriber import Subscriber
 
 from .fake_log import FakeBroker, FakeLog
 from .server import until

@@ -17,10 +17,11 @@ import pytest
 from pushapp.auth import Grant
 from pushapp.broker.interface import Page
 from pushapp.departures import Departures
-from pushapp.hub import Hub, Subscriber
+from pushapp.hub import Hub
 from pushapp.message import Bundle, Cursor, Loss
 from pushapp.outlet import Lot
 from pushapp.presence import Presence
+from pushapp.subscriber import Subscriber
 from pushapp.transports.context import Context
 from pushapp.transports.longpoll import LongPoll
 from pushapp.transports.params import Asked

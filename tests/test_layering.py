@@ -28,6 +28,7 @@ LAYERS = [
     {"glance"},
     {"backlogs"},
     {"subscriber", "seats", "audiences"},
+    {"delivery"},
     {"hub", "metered"},
     {"outlet"},
     {"parking", "waiter", "handover", "heads", "knock", "lifting"},

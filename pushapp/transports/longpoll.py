@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from ..background import spawn
 from ..errors import LogUnavailable, PushError
 from ..handover import Connection, Head
-from ..hub import Hub, Subscriber
+from ..hub import Hub
 from ..message import Bundle, Cursor, Loss
 from ..outlet import Lot
 from ..parking import ParkedSocket
 from ..presence import Presence
 from ..problem import problem, reason_of
+from ..subscriber import Subscriber
 from . import alike
 from .params import Asked
 from .poll import (
