@@ -18,6 +18,13 @@ from .tab import Tab
 
 _ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
+#: A stream may be silent for a minute instead of 3 s: a busy machine takes long for what stands
+#: between its beginning and what becomes of it.
+_PATIENT = """() => {
+  const real = setTimeout;
+  window.setTimeout = (act, ms, ...more) => real(act, ms === 3000 ? 60000 : ms, ...more);
+}"""
+
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
@@ -84,6 +91,18 @@ def open_tab(
 
     def open_one(server: Server, jquery: str | None = None) -> Tab:
         return Tab(new_page(), server, jquery_file(jquery) if jquery else None)
+
+    return open_one
+
+
+@pytest.fixture
+def open_patient(open_tab: Callable[..., Tab]) -> Callable[..., Tab]:
+    """Open a page whose streams are given up late: for a test that stands between."""
+
+    def open_one(server: Server) -> Tab:
+        tab = open_tab(server)
+        tab.page.evaluate(_PATIENT)
+        return tab
 
     return open_one
 

@@ -399,10 +399,10 @@ def test_polls_as_the_server_advises_or_sooner_where_the_page_wants_it(
 
 
 def test_what_a_later_server_may_say_is_ignored(
-    server: Server, open_tab: OpenTab, channel: str
+    server: Server, open_patient: OpenTab, channel: str
 ) -> None:
     """A kind of frame that it does not know, and a field in one that it does: docs/upgrades.md."""
-    tab = open_tab(server)
+    tab = open_patient(server)
 
     def later(route: WebSocketRoute) -> None:
         upstream = route.connect_to_server()

@@ -18,24 +18,6 @@ pytestmark = pytest.mark.browser
 OpenTab = Callable[..., Tab]
 
 LADDER = ["websocket", "longpoll"]
-#: A stream may be silent for a minute instead of 3 s: a busy machine takes long for what stands
-#: between its beginning and what becomes of it.
-PATIENT = """() => {
-  const real = setTimeout;
-  window.setTimeout = (act, ms, ...more) => real(act, ms === 3000 ? 60000 : ms, ...more);
-}"""
-
-
-@pytest.fixture
-def open_patient(open_tab: OpenTab) -> OpenTab:
-    """Open a page whose streams are given up late."""
-
-    def open_one(server: Server) -> Tab:
-        tab = open_tab(server)
-        tab.page.evaluate(PATIENT)
-        return tab
-
-    return open_one
 
 
 def first_socket_waits(tab: Tab) -> list[WebSocketRoute]:

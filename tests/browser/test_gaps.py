@@ -33,9 +33,9 @@ def take_out(tab: Tab, data: int) -> None:
     tab.page.route_web_socket("**/push/ws?*", relay)
 
 
-def test_a_gap_is_read_again(server: Server, open_tab: OpenTab, channel: str) -> None:
+def test_a_gap_is_read_again(server: Server, open_patient: OpenTab, channel: str) -> None:
     """A message that was taken out on the way comes all the same, in its order."""
-    tab = open_tab(server)
+    tab = open_patient(server)
     take_out(tab, 3)
     tab.listen("websocket", [channel])
     tab.wait_open("websocket")
@@ -46,9 +46,9 @@ def test_a_gap_is_read_again(server: Server, open_tab: OpenTab, channel: str) ->
     assert tab.said("websocket", "state") == [1]
 
 
-def test_a_gap_that_stays_is_told(server: Server, open_tab: OpenTab, channel: str) -> None:
+def test_a_gap_that_stays_is_told(server: Server, open_patient: OpenTab, channel: str) -> None:
     """Where the message is missing everywhere, the page is told so once, and it goes on."""
-    tab = open_tab(server)
+    tab = open_patient(server)
     take_out(tab, 3)
 
     def without_it(route: Route) -> None:
