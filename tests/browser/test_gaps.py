@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -149,7 +150,7 @@ def test_looks_at_once_where_the_connection_went_silent(
     """On `online` the client does not wait for a connection that may be dead without an end."""
     port = free_port()
     command = [sys.executable, "-m", "tests.networks.bad_line", str(port), str(server.port)]
-    line = subprocess.Popen([*command, '{"silent_after": 4}'], cwd=ROOT)
+    line = subprocess.Popen([*command, "{}"], cwd=ROOT, stdout=subprocess.PIPE)
     try:
         until(lambda: listens(port), "the line carries")
         tab = open_tab(server)
@@ -157,14 +158,15 @@ def test_looks_at_once_where_the_connection_went_silent(
         tab.load()
         tab.listen(transport, [channel])
         tab.wait_open(transport)
-        tab.page.wait_for_timeout(5000)
+        line.send_signal(signal.SIGUSR1)
+        assert line.stdout is not None and line.stdout.readline() == b"silent\n"
         server.publish(channel, "now")
         assert tab.do(transport, "return client.heard") == []
         tab.page.evaluate("dispatchEvent(new Event('online'))")
         assert tab.hear(transport, "now") == ["now"]
     finally:
         line.terminate()
-        line.wait(TIMEOUT)
+        line.communicate(timeout=TIMEOUT)
 
 
 def listens(port: int) -> bool:

@@ -2,6 +2,8 @@
 
     python -m tests.networks.bad_line PORT PORT_OF_THE_SERVER '{"latency": 0.3, "resets": 0.05}'
 
+On SIGUSR1 all connections that there are go silent; a line says when they are.
+
 What belongs here: faults of TCP, for which bytes mean nothing. What does not: faults of a proxy
 that reads HTTP (``bad_proxy``).
 """
@@ -12,6 +14,7 @@ import asyncio
 import json
 import math
 import random
+import signal
 import socket
 import struct
 import sys
@@ -36,6 +39,12 @@ class Line:
     def __init__(self, weather: Weather, upstream: int) -> None:
         self._weather, self._upstream = weather, upstream
         self._chance = random.Random(1)
+        self._hushed = -math.inf  # when those that there were went silent, in the loop's seconds
+
+    def hush(self) -> None:
+        """Let no more pass on the connections that there are."""
+        self._hushed = asyncio.get_running_loop().time()
+        print("silent", flush=True)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one connection."""
@@ -63,7 +72,8 @@ class Line:
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry bytes one way: late, but as fast as they come."""
         loop = asyncio.get_running_loop()
-        silence = loop.time() + (self._weather.silent_after or math.inf)
+        begun = loop.time()
+        silence = begun + (self._weather.silent_after or math.inf)
         late: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
 
         async def read() -> None:
@@ -82,7 +92,7 @@ class Line:
                 await asyncio.sleep(due - loop.time())
                 if not data:
                     return
-                if due < silence:
+                if due < silence and begun > self._hushed:
                     writer.write(data)
                     await writer.drain()
         except ConnectionError:
@@ -100,7 +110,9 @@ class Line:
 
 
 async def main(port: int, upstream: int, weather: Weather) -> None:
-    listener = await asyncio.start_server(Line(weather, upstream).serve, "127.0.0.1", port)
+    line = Line(weather, upstream)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, line.hush)
+    listener = await asyncio.start_server(line.serve, "127.0.0.1", port)
     await listener.serve_forever()
 
 
