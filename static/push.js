@@ -58,7 +58,7 @@
   var FORM = 'application/x-www-form-urlencoded', JSON_TYPE = 'application/json';
 
   var $ = root.jQuery, locks = (root.navigator || {}).locks;
-  var TAB = random(), ordinals = map();
+  var TAB = random(), places = map();
 
   // ---- Small tools
 
@@ -83,6 +83,13 @@
 
   // Digits: what is asked with them is known again by the server's express lane.
   function random() { return (Math.random() + '').slice(2); }
+
+  // ms until then; 0 where that is past, or further off than it can have been meant: then the clock
+  // has been set back, and a browser remembers what another time of day had written.
+  function left(until, most) {
+    var ms = until - Date.now();
+    return ms > 0 && ms <= most ? ms : 0;
+  }
 
   function jittered(ms) { return (ms || 0) * (1 + Math.random() / 2); }
 
@@ -133,8 +140,9 @@
       // What went wrong, as the server tells it (RFC 9457)
       done({
         status: xhr.status, title: answer.title, field: answer.field,
-        detail: answer.detail || xhr.statusText || 'not JSON',
-        after: 1000 * xhr.getResponseHeader('Retry-After') || 0
+        detail: answer.detail || xhr.status >= 300 && xhr.statusText || 'not JSON',
+        // A portal may name weeks, which no timer can hold.
+        after: Math.max(0, Math.min(REST_MAX, 1000 * xhr.getResponseHeader('Retry-After') || 0))
       });
     };
     xhr.onerror = xhr.ontimeout = function (e) { done({status: 0, detail: e.type}); };
@@ -238,8 +246,11 @@
               var waited = (Date.now() - asked) / 1000, reconnect, wait;
               xhr = null;
               if (error) {
-                // Something on the way cuts a silent answer: wait less than it does.
-                if (data.timeout > 2 && waited > 2) { link.step.hold = Math.ceil(waited / 2); }
+                // Something on the way cuts a silent answer: wait less than it does. A machine that
+                // slept believes that it has waited for hours.
+                if (data.timeout > 2 && waited > 2) {
+                  link.step.hold = Math.ceil(Math.min(waited, data.timeout) / 2);
+                }
                 return link.failed(error);
               }
               if (!answer.messages.length) { link.stats.empty += 1; }
@@ -330,27 +341,33 @@
     // The first step from `i` on that has not failed of late.
     function next(i) {
       return steps.filter(function (step) {
-        return step.index >= i && step.rest < Date.now() && !(step.transport.slot && crowded());
+        return step.index >= i && !left(step.rest, REST_MAX)
+          && !(step.transport.slot && crowded());
       })[0];
     }
 
     // Without a leader for all tabs, each may count in what all can see, if that can be seen.
+    function taken() {
+      var slots = store('localStorage', 'push.js slots') || {};
+      Object.keys(slots).forEach(function (tab) {
+        if (!left(slots[tab], LEASE)) { delete slots[tab]; }
+      });
+      return slots;
+    }
+
     function crowded() {
-      var slots = store('localStorage', 'push.js slots') || {}, now = Date.now();
+      var slots = client.isAlone() ? taken() : {};
       // Tabs that began together have all seen room: those that come last in the list give way.
-      return client.isAlone() && Object.keys(slots).filter(function (tab) {
-        return slots[tab] > now && (slots[TAB] > now ? tab < TAB : tab !== TAB);
+      return Object.keys(slots).filter(function (tab) {
+        return !slots[TAB] || tab < TAB;
       }).length >= SLOTS;
     }
 
     function lease(it, until) {
       var slots;
       if (!it.step.transport.slot || !client.isAlone()) { return; }
-      slots = store('localStorage', 'push.js slots') || {};
+      slots = taken();
       slots[TAB] = until;
-      Object.keys(slots).forEach(function (tab) {
-        if (slots[tab] < Date.now()) { delete slots[tab]; }
-      });
       store('localStorage', 'push.js slots', slots);
     }
 
@@ -644,7 +661,7 @@
       if (!renewed) {
         // Full jitter: after a restart everyone comes back, but not at once. Nobody stays away longer
         // than about as long again as the trouble has lasted.
-        downSince = downSince || Date.now();
+        downSince = Math.min(downSince || Infinity, Date.now());
         wait = Math.random() * Math.min(BACKOFF_MAX, BACKOFF * Math.pow(2, tries),
           Math.max(BACKOFF, Date.now() - downSince));
         wait = Math.max(wait, navigator.onLine === false ? OFFLINE_WAIT : 0) + after;
@@ -689,7 +706,7 @@
       if (!isOpen() || trial) { return; }
       steps.slice(0, link.step.index).forEach(function (step) {
         if (step.bad) { rest(step); }
-        at = Math.min(at, step.transport.slot && crowded() ? Date.now() + REST : step.rest);
+        at = Math.min(at, step.transport.slot && crowded() ? REST : left(step.rest, REST_MAX));
       });
       if (at < Infinity) {
         climbing = setTimeout(function () {
@@ -699,7 +716,7 @@
           } else {
             climbing = setTimeout(settle, REST);
           }
-        }, Math.max(0, at - Date.now()) + 1);
+        }, at + 1);
       }
     }
 
@@ -843,7 +860,7 @@
         return steps.map(function (step) {
           return {
             transport: step.name, failed: step.failed || null,
-            rests: Math.max(0, step.rest - Date.now())
+            rests: left(step.rest, REST_MAX)
           };
         });
       }
@@ -898,10 +915,11 @@
         client.lead();
         return new Promise(function (resolve) { release = resolve; });
       }).then(null, function (error) {
+        if (!running) { return; }
         if (error.name !== 'AbortError') { // no locks for this page
           self.stop();
           client.alone();
-        } else if (leading && running) { // another tab took it, because this one was frozen
+        } else if (leading) { // another tab took it, because this one was frozen
           leading = false;
           leader = null;
           client.follow();
@@ -1015,9 +1033,9 @@
     var sync = null; // {xhr, frames}: while it reads by itself, what comes meanwhile waits
     var carrier = null; // the transport of the line that is open
     var resuming = !!push.cursor, opened = false, saving, retry;
-    var place = 'push.js ' + options.url + ' ' + push.channels.slice().sort();
-    ordinals[place] = (ordinals[place] || 0) + 1; // clients of one page that want the same
-    place += ' ' + ordinals[place];
+    var place = 'push.js ' + options.url + ' ' + push.channels.slice().sort() + ' 1';
+    while (places[place]) { place += '1'; } // another client of this page wants the same
+    places[place] = true;
 
     var client = {
       silence: 0,
@@ -1303,8 +1321,17 @@
     function save() {
       clearTimeout(saving);
       saving = 0;
-      if (options.resume && push.cursor) {
+      if (place && options.resume && push.cursor) {
         store('sessionStorage', place, {at: Date.now(), cursor: push.cursor, newest: newest});
+      }
+    }
+
+    // The next client of this page that wants the same has this one's place.
+    function vacate() {
+      if (place) {
+        store('sessionStorage', place, null);
+        delete places[place];
+        place = null;
       }
     }
 
@@ -1333,8 +1360,12 @@
         var user = token && claims(token).sub, share = options.share;
         if (role !== 'follower' || tabs) { return; }
         if (token && !user && typeof share !== 'string') { return alone(); }
-        tabs = Tabs(['push.js', options.url, options.transport || options.transports, share,
-          user, !!options.presence].join(' '), client);
+        try {
+          tabs = Tabs(['push.js', options.url, options.transport || options.transports, share,
+            user, !!options.presence].join(' '), client);
+        } catch (e) { // a browser that refuses storage may refuse channels, too
+          alone();
+        }
       }, function (error) {
         if (role !== 'follower' || tabs) { return; }
         role = null;
@@ -1353,8 +1384,9 @@
     }
 
     function ended() {
+      if (push.readyState === CLOSED) { return; } // a handler has closed what was about to end
       leave();
-      store('sessionStorage', place, null);
+      vacate();
       events.forEach(function (each) { each[0].removeEventListener(each[1], each[2]); });
       state(CLOSED);
       emit('close', {cursor: push.cursor});
@@ -1489,7 +1521,7 @@
           });
         }, reject);
       }
-      var deferred = $ && $.Deferred();
+      var deferred = $ && $.Deferred && $.Deferred(); // the slim jQuery 4.0 has none
       if (!deferred) { return root.Promise ? new Promise(run) : run(noop, noop); }
       run(deferred.resolve, deferred.reject);
       return deferred.promise();
@@ -1498,6 +1530,7 @@
     push.close = function () {
       if (push.readyState < CLOSING) {
         state(CLOSING);
+        vacate();
         leave(ended);
       }
       return push;

@@ -1,4 +1,4 @@
-"""The jQuerys of four ages: full builds, from npm, once.
+"""The jQuerys of four ages, from npm, once.
 
 What belongs here: getting them. What does not: what they are tried with.
 """
@@ -13,6 +13,7 @@ from .npm import npm_file
 
 
 def jquery_file(cache: pytest.Cache, version: str) -> Path:
-    """Return the full build of this version, ``jquery-VERSION.js``."""
+    """Return the full build of this version, ``jquery-VERSION.js``, or with ``-slim`` that one."""
     path = cache.mkdir("jquery") / f"jquery-{version}.js"
-    return npm_file(path, "jquery", version, "dist/jquery.js")
+    number, slim, _ = version.partition("-slim")
+    return npm_file(path, "jquery", number, f"dist/jquery{'.slim' if slim else ''}.js")

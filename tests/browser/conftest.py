@@ -71,7 +71,7 @@ def new_page(new_browser: Callable[..., BrowserContext]) -> Callable[..., Page]:
 
 @pytest.fixture
 def jquery_file(request: pytest.FixtureRequest) -> Callable[[str], Path]:
-    """Return the full build of a jQuery; other versions than ours come from npm, once."""
+    """Return a build of jQuery; other versions than ours come from npm, once."""
     assert request.config.cache is not None
     return partial(jquery.jquery_file, request.config.cache)
 

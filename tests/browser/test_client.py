@@ -279,6 +279,17 @@ def test_remembers_what_does_not_work_here(server: Server, open_tab: OpenTab, ch
     assert asked == ["ws", "sse"]
 
 
+def test_a_rest_from_before_the_clock_was_set_back_is_over(
+    server: Server, open_tab: OpenTab, channel: str
+) -> None:
+    """What a browser remembers of a wrong year would keep it from WebSocket until that year."""
+    tab = open_tab(server)
+    kept = "{websocket: {rest: Date.now() + 365 * 86400e3, count: 1}}"
+    tab.page.evaluate(f"() => localStorage.setItem('push.js ladder /push', JSON.stringify({kept}))")
+    tab.listen("ladder", [channel], transports=LADDER)
+    tab.wait("ladder", "push.transport === 'websocket'")
+
+
 def test_moves_up_when_the_network_gets_better(
     server: Server, open_tab: OpenTab, channel: str
 ) -> None:
@@ -344,6 +355,46 @@ def test_obeys_retry_after(server: Server, open_tab: OpenTab, channel: str, tran
     (error,) = tab.said(transport, "error")
     assert (error["status"], error["after"]) == (503, 1000)
     assert error["wait"] >= 1000
+
+
+@pytest.mark.parametrize(
+    ("said", "after"),
+    [("2592000", 3_600_000), ("-5", 0), ("Wed, 21 Oct 2015 07:28:00 GMT", 0)],
+    ids=["a month", "past", "a date"],
+)
+def test_a_portal_is_asked_again_in_reasonable_time(
+    server: Server, open_tab: OpenTab, channel: str, said: str, after: int
+) -> None:
+    """Its page is no answer, and what it says of coming back is neither beyond a timer nor now."""
+    tab = open_tab(server)
+    page = {
+        "headers": {"Retry-After": said, "Content-Type": "text/html"},
+        "body": "<h1>Welcome</h1>",
+    }
+    tab.page.route("**/push/poll?*", lambda r: r.fulfill(**page), times=1)  # type: ignore[arg-type]
+    tab.listen("poll", [channel])
+    tab.wait("poll", "client.said.length")
+    (error, *_) = tab.said("poll", "error")
+    assert (error["status"], error["detail"], error["after"]) == (200, "not JSON", after)
+    assert after <= error["wait"] <= after + 30_000
+
+
+def test_a_client_that_is_closed_while_it_ends_says_so_once(
+    server: Server, open_tab: OpenTab
+) -> None:
+    """A page may call close() when it hears of the error that ends the client."""
+    tab = open_tab(server)
+    tab.listen("poll", ["private:x"])
+    tab.do("poll", "push.on('error', () => { push.close(); })")
+    tab.wait("poll", "push.readyState === push.CLOSED")
+    assert len(tab.said("poll", "close")) == 1
+
+
+def test_the_slim_jquery_publishes(server: Server, open_tab: OpenTab, channel: str) -> None:
+    """4.0 slim has no Deferred: the promise is the browser's own."""
+    tab = open_tab(server, "4.0.0-slim")
+    tab.listen("poll", [channel])
+    assert tab.do("poll", "return push.publish('private:x', 1).then(null, e => e.status)") == 401
 
 
 def test_what_comes_twice_is_shown_once(server: Server, open_tab: OpenTab, channel: str) -> None:

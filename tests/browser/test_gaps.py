@@ -127,6 +127,29 @@ def test_a_long_poll_that_is_cut_waits_less(
     assert tab.hear("longpoll", "through") == ["through"]
 
 
+def test_a_long_poll_outlives_a_machine_that_slept(
+    server: Server, open_tab: OpenTab, channel: str
+) -> None:
+    """It believes that it has waited for hours, and asks for no more than a server allows."""
+    tab = open_tab(server)
+    asked: list[Route] = []
+
+    def leave_waiting(route: Route) -> None:
+        if "timeout=25" in route.request.url and not asked:
+            asked.append(route)
+        else:
+            route.continue_()
+
+    tab.page.route("**/push/longpoll?*", leave_waiting)
+    tab.listen("longpoll", [channel])
+    tab.wait("longpoll", "push.stats.requests === 2")
+    tab.page.evaluate("() => { const now = Date.now; Date.now = () => now() + 3600e3; }")
+    server.publish(channel, "meanwhile")
+    asked[0].abort()
+    assert tab.hear("longpoll", "meanwhile") == ["meanwhile"]
+    assert [error["status"] for error in tab.said("longpoll", "error")] == [0]
+
+
 def test_names_that_mean_something_to_javascript(
     server: Server, open_tab: OpenTab, channel: str
 ) -> None:

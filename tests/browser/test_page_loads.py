@@ -181,8 +181,33 @@ def test_two_clients_of_a_page_do_not_take_each_other_s_place(
     assert tab.do("quick", "return client.heard") == []
 
 
+def test_a_client_takes_the_place_of_one_that_was_closed(
+    server: Server, open_tab: OpenTab, channel: str
+) -> None:
+    """A page may close its client and begin another: the next page goes on from the second."""
+    tab = open_tab(server)
+    listen(tab, channel)
+    tab.wait_open(NAME)
+    tab.do(NAME, "push.close()")  # and does not wait
+    tab.listen("second", [channel], transports=list(TRANSPORTS))
+    tab.wait_open("second")
+    server.publish(channel, "before")
+    assert tab.hear("second", "before") == ["before"]
+    tab.page.goto("about:blank")
+    server.publish(channel, "between")
+    load(tab, channel)
+    assert tab.hear(NAME, "between") == ["between"]
+
+
+NO_CHANNELS = "delete window.BroadcastChannel;"
+REFUSED_CHANNELS = """window.BroadcastChannel = function () {
+  throw new DOMException('The operation is insecure.', 'SecurityError');
+};"""
+
+
+@pytest.mark.parametrize("channels", [NO_CHANNELS, REFUSED_CHANNELS], ids=["without", "refused"])
 def test_without_any_storage_it_works_within_the_page(
-    server: Server, open_tabs: OpenTabs, channel: str
+    server: Server, open_tabs: OpenTabs, channel: str, channels: str
 ) -> None:
     """A browser that refuses storage and channels between tabs gets every message all the same."""
     (tab,) = open_tabs(
@@ -190,8 +215,8 @@ def test_without_any_storage_it_works_within_the_page(
         1,
         """for (const name of ['localStorage', 'sessionStorage']) {
           Object.defineProperty(window, name, {get() { throw new Error('refused'); }});
-        }
-        delete window.BroadcastChannel;""",
+        }"""
+        + channels,
     )
     listen(tab, channel)
     tab.wait_open(NAME)

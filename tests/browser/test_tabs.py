@@ -189,6 +189,25 @@ def test_without_locks_the_third_tab_polls(
     assert tabs[3].hear(NAME, "slowly") == ["slowly"]
 
 
+def test_a_refusal_after_close_begins_nothing(
+    server: Server, open_tabs: OpenTabs, channel: str
+) -> None:
+    """Locks that are refused late find a client that was closed meanwhile: it stays closed."""
+    (tab,) = open_tabs(
+        server,
+        1,
+        """window.refuse = [];
+        if (navigator.locks) { // an empty page has none
+          navigator.locks.request = () => new Promise((_, reject) => { refuse.push(reject); });
+        }""",
+    )
+    tab.listen(NAME, [channel], transports=list(TRANSPORTS))
+    tab.wait(NAME, "refuse.length === 2")
+    tab.do(NAME, "push.close(); refuse.forEach(no => no(new DOMException('no', 'SecurityError')))")
+    assert tab.do(NAME, "return push.inspect().role") is None
+    assert tab.stats(NAME)["requests"] == 0
+
+
 def test_shares_nothing_where_the_page_wants_that(
     server: Server, open_tabs: OpenTabs, channel: str
 ) -> None:
