@@ -17,6 +17,7 @@
   const NARROW = 200; // pixels: two diagrams beside each other on a phone
   const FRAME = 1000 / 30, CALM_FRAME = 1000; // ms between two pictures
   const MOST = 300; // arrows at a time
+  const TIDY = 10000; // ms
 
   const all = [];
   let frozen = null; // the time at which the picture stands still
@@ -210,14 +211,23 @@
     this.spans.forEach(span => {
       if (span.until === null || span.text && this.y(span.until) > bottom - this.height) { this.stretch(span); }
     });
-    const gone = bottom - this.height - 60;
-    while (this.items.length && this.items[0].y < gone) { this.items.shift().g.remove(); }
-    while (this.ticks.length && this.ticks[0].y < gone) { this.ticks.shift().g.remove(); }
-    this.spans = this.spans.filter(span => {
-      const stays = span.until === null || this.y(span.until) > gone;
-      if (!stays) { span.g.remove(); }
-      return stays;
-    });
+    this.forget(now);
+  };
+
+  // What is above the picture, of now and of the time at which it stands still, goes.
+  Diagram.prototype.forget = function (now) {
+    const tall = this.height + 60, gone = this.y(now) - tall;
+    const still = frozen === null ? gone : this.y(frozen);
+    const stays = (top, end) => end > gone || end > still - tall && top < still;
+    function keep(each, top, end) {
+      if (stays(top, end)) { return true; }
+      each.g.remove();
+      return false;
+    }
+    this.items = this.items.filter(item => keep(item, item.y, item.y));
+    this.ticks = this.ticks.filter(tick => keep(tick, tick.y, tick.y));
+    this.spans = this.spans.filter(span =>
+      keep(span, this.y(span.from), span.until === null ? Infinity : this.y(span.until)));
   };
 
   // ---- One clock for all of them
@@ -232,6 +242,9 @@
   }
 
   requestAnimationFrame(frame);
+
+  // What nobody sees is not drawn, and a page that is left open gathers it for days.
+  setInterval(() => all.forEach(diagram => diagram.forget(performance.now())), TIDY);
 
   Lab.time = () => frozen === null ? performance.now() : frozen;
   Lab.freeze = function (still) { frozen = still ? performance.now() : null; };

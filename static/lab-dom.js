@@ -11,6 +11,7 @@ window.Lab = {};
   'use strict';
 
   const SVG = 'http://www.w3.org/2000/svg';
+  const SWEEP = 10000; // ms
   const spoken = new Set(); // elements with words of their own, while they are in the page
 
   function fill(element, text) { element.textContent = typeof text === 'function' ? text() : text; }
@@ -37,10 +38,16 @@ window.Lab = {};
       element.placeholder = Lab.word(element.dataset.hint);
     });
     document.title = Lab.word('title');
-    spoken.forEach(function (element) {
-      if (element.isConnected) { fill(element, element.said); } else { spoken.delete(element); }
-    });
+    sweep();
+    spoken.forEach(element => fill(element, element.said));
   };
+
+  // An arrow that has left the picture would stay in memory, with all that it stands for.
+  function sweep() {
+    spoken.forEach(element => { if (!element.isConnected) { spoken.delete(element); } });
+  }
+
+  setInterval(sweep, SWEEP);
 
   function attributes(element, given) {
     Object.keys(given || {}).forEach(function (name) {

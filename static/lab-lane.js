@@ -123,7 +123,7 @@
     this.end(trip, now);
     if (trip.failed) {
       this.step({at: now, to: 'server', kind: 'failed', what: 'request', trip: trip,
-        label: () => Lab.word(trip.code ? 'brokenOff' : 'noAnswer')});
+        label: () => Lab.word(trip.isOpen ? 'brokenOff' : 'noAnswer')});
     } else if (trip.kind !== 'request') {
       this.step({at: now, to: 'server', kind: 'control', what: 'request', trip: trip,
         label: () => Lab.word('closes')});

@@ -12,7 +12,7 @@
 
   const door = Lab.one('.door', box), inside = Lab.one('.inside', box), rows = Lab.one('.said', box);
   const text = Lab.one('#say'), to = Lab.one('#to'), said = Lab.one('.room-note', box);
-  let push = null, token = null, me = null, name = '';
+  let push = null, token = null, me = null, name = '', coming = false;
   const names = new Map(); // user -> name
 
   Lab.say(Lab.one('[data-everyone]', box), () => Lab.word('everyone'));
@@ -30,6 +30,7 @@
   // push.js asks again before it expires; the old one says which guest wants it.
   function renew(done) {
     Lab.post('/demo/enter', {name: name}, token, function (error, answer) {
+      coming = false;
       if (error && error.status === 401 && token) {
         token = null;
         return renew(done);
@@ -44,6 +45,7 @@
   function enter() {
     let fresh = true;
     renew(function () {
+      note('');
       door.hidden = true;
       inside.hidden = false;
       push = Push.connect({
@@ -115,6 +117,8 @@
 
   Lab.one('.door form', box).addEventListener('submit', function (e) {
     e.preventDefault();
+    if (coming) { return; } // two guests otherwise, and one that nobody can send away
+    coming = true;
     name = Lab.one('#name').value.trim();
     enter();
   });
@@ -123,14 +127,17 @@
     e.preventDefault();
     const words = text.value.trim(), user = to.value;
     if (!words) { return; }
+    text.value = ''; // now, so that nobody says it twice
     Lab.post('/demo/say', user ? {text: words, to: user} : {text: words}, token, function (error) {
-      if (error) { return note(() => Lab.trouble(error), true); }
+      if (error) {
+        text.value = text.value || words;
+        return note(() => Lab.trouble(error), true);
+      }
       if (user) { // the other one alone gets it
         row({text: words, mine: true, alone: true, time: Date.now() / 1000,
           who: () => Lab.word('meTo', called(user, names.get(user)))});
       }
       note('');
-      text.value = '';
       text.focus();
     });
   });

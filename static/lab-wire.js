@@ -8,10 +8,10 @@
  *
  *   sent        a request left               trip.url, method, headers, body
  *   answered    ... and was answered         trip.status, answerHead, text
- *   opened      a stream or a socket is open
+ *   opened      a stream or a socket is open trip.isOpen
  *   came        an event or a frame came     more: {text, raw, bytes}
  *   went        a frame went                 more: {text, bytes}
- *   ended       it is over                   trip.code, trip.reason: by whom, or why
+ *   ended       it is over                   trip.failed, trip.code
  */
 (function (Lab) {
   'use strict';
@@ -46,6 +46,7 @@
   }
 
   function tell(what, trip, more) {
+    if (what === 'opened') { trip.isOpen = true; }
     if (what === 'ended') {
       if (trip.until !== null) { return; }
       trip.until = performance.now();
@@ -159,7 +160,9 @@
         tell('came', trip, {type: type, text: e.data, raw: raw, bytes: Lab.heads.chunked(raw)});
       }));
       this.addEventListener('error', e => { // the server's own has data
-        if (typeof e.data !== 'string') { tell('ended', trip); }
+        if (typeof e.data === 'string') { return; }
+        trip.failed = true;
+        tell('ended', trip);
       });
       trip.cut = () => {
         trip.failed = true;
@@ -194,6 +197,7 @@
       });
       this.addEventListener('close', e => {
         trip.code = e.code;
+        trip.failed = e.code === 1006; // nobody has said goodbye
         tell('ended', trip);
       });
       trip.cut = () => {

@@ -220,9 +220,44 @@ def test_freezes_the_picture(page: Page) -> None:
     until(lambda: page.evaluate(paper) != before, "it goes on")
 
 
+def test_what_has_left_the_picture_is_let_go(page: Page) -> None:
+    """A diagram that nobody sees is not drawn, and gathers nothing all the same."""
+    left = page.evaluate(
+        """async () => {
+          const diagram = new Lab.Diagram(document.createElement('div')), hour = 3600e3;
+          for (let at = performance.now() - hour; at < performance.now() - hour / 2; at += 1000) {
+            diagram.mark(at);
+            diagram.span({side: 'dwell', kind: 'late', from: at}).end(at + 500);
+          }
+          const open = diagram.span({side: 'line', kind: 'open', from: performance.now() - hour});
+          const until = performance.now() + 60e3;
+          while (diagram.ticks.length + diagram.spans.length > 1 && performance.now() < until) {
+            await new Promise(done => setTimeout(done, 100));
+          }
+          return [diagram.ticks.length, diagram.spans.length, diagram.spans.includes(open),
+            diagram.under.childElementCount];
+        }"""
+    )
+    assert left == [0, 1, True, 1]
+
+
 def test_says_that_the_server_does_not_answer(page: Page) -> None:
     """In words, where there is no status to tell; a real one would stand in the console, too."""
     assert page.evaluate("Lab.trouble({status: 0})") == "The server does not answer. Is it running?"
+
+
+def test_a_server_that_has_gone_is_drawn_as_no_answer(
+    make_server: Callable[..., Server], new_page: NewPage
+) -> None:
+    """Nobody has closed these connections: they were never there."""
+    server = make_server()
+    page = new_page(locale="en-GB")
+    page.goto(server.url)
+    wait_open(page)
+    server.stop()
+    for lane in LANES:
+        arrows = page.locator(f"#{lane} .arrow.failed text", has_text="no answer")
+        expect(arrows.first).to_be_attached()
 
 
 def test_without_the_demo_it_says_how_to_publish(server: Server, new_page: NewPage) -> None:

@@ -167,3 +167,14 @@ def test_two_windows_meet_and_talk(pages: dict[str, Page]) -> None:
     expect(ann.locator(".person")).to_have_count(0)
     expect(ming.locator("#name")).to_be_visible()
     assert ann.locator(".said b, .people b").count() == 0
+
+
+def test_who_comes_in_twice_at_once_is_one_guest(browser: Browser, demo_server: Server) -> None:
+    """A second press on the way in would be a guest whom nobody could send away."""
+    with lab_page(browser, demo_server.url, locale="en-GB") as page:
+        asked: list[str] = []
+        page.on("request", lambda r: asked.append(r.url) if r.url.endswith("/enter") else None)
+        press = "form => { form.requestSubmit(); form.requestSubmit(); }"
+        page.locator("#room .door form").evaluate(press)
+        expect(page.locator("#room .people .me")).to_be_visible()
+        assert len(asked) == 1
