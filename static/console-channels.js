@@ -90,7 +90,7 @@ export class Channels {
     this.paint();
     if (!name) return;
     setText($('#channel-title'), name);
-    $('#channel .actions').hidden = !isName(name);
+    $('#channel .actions').hidden = $('#channel .facts').hidden = !isName(name);
     $('#channel .publish-here').href = `#publish/${part(name)}`;
     $('#channel-title').focus({ preventScroll: innerWidth > 900 });
     if (!isName(name)) {

@@ -557,6 +557,8 @@ def test_it_fits_the_screen(
         expect(page.locator(f"#{view.split('/')[0]}")).to_be_visible()
         widths = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
         assert widths[0] <= widths[1], view
+        tabs = page.evaluate("(n => [n.scrollWidth, n.clientWidth])(document.querySelector('nav'))")
+        assert tabs[0] <= tabs[1], view
 
 
 def test_it_asks_nobody_else(open_console: Open, console_server: Server) -> None:
