@@ -340,7 +340,7 @@ def until_refused_after(client: Client, data: list[Any]) -> Refused:
 def test_a_refreshed_stream_ends_with_the_new_token(open_ws: Open, room: str) -> None:
     """However long the old one would have held."""
     client = open_ws([room], headers=bearer(token(room, lasts=3600)))
-    assert client.ask("refresh", token=token(room, lasts=1))["ok"] is True
+    assert client.ask("refresh", token=token(room, lasts=2))["ok"] is True
     assert until_refused(client).code == 4001
 
 
