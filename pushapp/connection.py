@@ -31,6 +31,7 @@ class Connection:
         "close",
         "head",
         "listener",
+        "turn",
         "verdict",
         "waiting",
         "yard",
@@ -40,6 +41,7 @@ class Connection:
         self.yard, self.listener, self.client, self.address = yard, listener, client, address
         self.busy = False  # a request is in progress
         self.close = False  # ... and is the last one
+        self.turn: int | None = None  # of the loop, in which the last one began
         self.waiting: Parkable | None = None
         self.again: Again | Republish | None = None  # what may be remembered of its request
         self.verdict: Exception | None = None  # what came of the publish that the app is given next

@@ -21,6 +21,7 @@ from typing import Any
 import gevent
 from gevent import Greenlet, Timeout, getcurrent
 
+from .background import let_others
 from .bay import Bay
 from .body import linger
 from .connection import Connection
@@ -261,6 +262,11 @@ class Yard:
         connection = self._connections.get(getcurrent())
         if connection is not None:
             connection.busy = True
+            # What has come already is not waited for: whoever pipelines without end would have the
+            # worker for themselves, until gunicorn kills it as hung. (libuv does not count: -1)
+            if connection.turn == gevent.get_hub().loop.iteration:
+                let_others()
+            connection.turn = gevent.get_hub().loop.iteration
 
     def request_ends(self) -> None:
         self.drain.look()  # gunicorn counts, and that may have been enough
