@@ -1,5 +1,5 @@
-"""One address that opens connections and says nothing, or the same again and again: the others are
-served all the same.
+"""One address that opens connections and says nothing, or the same again and again, or much at
+once: the others are served all the same.
 
 What belongs here: connections before any request, and on which the same comes without end. What
 does not: other requests, streams, ops and frames (``transports/test_limits``), slow heads and
@@ -8,10 +8,11 @@ bodies (``transports/test_leaving``).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 from ..clients import Client
-from ..server import Server, until
+from ..server import API_KEY, Server, standing_still, until
 from ..wire import Reply, Wire, request
 
 MOST = 5
@@ -87,3 +88,52 @@ def test_a_flood_of_the_same_request_counts_for_its_own_address(
     assert [ask(other).status for _ in range(4)] == [200] * 4
     other.close()
     wire.close()
+
+
+def published_meanwhile(server: Server, channel: str, flood: bytes) -> list[str]:
+    """Have the worker find ``flood``, which polls ``channel``, between two publishes of others;
+    return what the last of its answers has of these."""
+    before, wire, after = (Wire(server.port) for _ in range(3))
+    for one in (before, wire, after):  # accepted, so that all are found in one turn of the loop
+        assert one.ask("GET", "/healthz").status == 200
+
+    def publish(data: str) -> bytes:
+        head = {"Authorization": f"Bearer {API_KEY}", "Content-Type": "application/json"}
+        body = json.dumps({"channel": channel, "data": data}).encode()
+        return request("POST", "/push/publish", head, body)
+
+    with standing_still(server.workers()):
+        before.send(publish("before"))
+        wire.send(flood)
+        after.send(publish("after"))
+    answers = wire.take_rest()
+    for one in (before, after):
+        assert one.reply().status == 200
+    for one in (before, wire, after):
+        one.close()
+    last = json.loads(answers.rpartition(b"\r\n\r\n")[2])
+    return sorted(message["data"] for message in last["messages"])
+
+
+def test_who_pipelines_has_not_the_worker_alone(
+    make_server: Callable[..., Server], channel: str
+) -> None:
+    """gunicorn goes on for as long as requests lie there; 30 s of that, and it kills the worker."""
+    server = make_server(WEB_CONCURRENCY=1)
+    target = f"/push/poll?channels={channel}"
+    target += f"&cursor={server.ask('GET', target).json['cursor']}"
+    flood = request("GET", target) * 300 + request("GET", target, {"Connection": "close"})
+    assert published_meanwhile(server, channel, flood) == ["after", "before"]
+
+
+def test_a_body_in_chunks_of_a_byte_lets_others_have_their_turn(
+    make_server: Callable[..., Server], channel: str
+) -> None:
+    """A mebibyte of them are seconds of CPU, for whoever sends them, with or without a right."""
+    server = make_server(WEB_CONCURRENCY=1)
+    cursor = server.ask("GET", f"/push/poll?channels={channel}").json["cursor"]
+    form = f"channels={channel}&cursor={cursor}&more={'x' * 20_000}".encode()
+    head = {"Transfer-Encoding": "chunked", "Connection": "close"}
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in form) + b"0\r\n\r\n"
+    flood = request("POST", "/push/poll", head) + chunks
+    assert published_meanwhile(server, channel, flood) == ["after", "before"]
