@@ -18,6 +18,11 @@ from .client import Client
 from .errors import PushError, RequestFailed
 
 _INTERRUPTED = 130  # what a shell reports for Ctrl-C
+#: By status; None is no answer at all.
+_HINTS = {
+    None: "; which server? --url or PUSH_URL",
+    401: "; which key? --api-key or PUSH_API_KEYS",
+}
 
 
 def reaches(command: Callable[..., None]) -> Callable[..., None]:
@@ -41,8 +46,8 @@ def one_line() -> Iterator[None]:
     try:
         yield
     except RequestFailed as error:
-        key = "; which key? --api-key or PUSH_API_KEYS" if error.status == 401 else ""
-        raise click.ClickException(f"{error}{key}") from None
+        hint = _HINTS.get(error.status, "")
+        raise click.ClickException(f"{error}{hint}") from None
     except PushError as error:
         raise click.ClickException(str(error)) from None
     except KeyboardInterrupt:

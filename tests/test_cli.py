@@ -118,7 +118,8 @@ def test_publish_says_what_the_server_refuses(shell: Any, channel: str) -> None:
 def test_a_server_that_is_not_there(shell: Any) -> None:
     """It is tried until the time is up, and then said where nobody answers."""
     url = f"http://127.0.0.1:{free_port()}"
-    assert f"no answer from {url}" in failed(shell("publish", "a:b", "1", "--url", url), 1)
+    said = failed(shell("publish", "a:b", "1", PUSH_URL=url), 1)
+    assert f"no answer from {url}" in said and "PUSH_URL" in said
 
 
 def test_what_is_no_url(shell: Any) -> None:
