@@ -1,7 +1,7 @@
 """What passes between a gunicorn worker and a transport when a client is parked.
 
-What belongs here: the shapes that both sides know. What does not: gunicorn (``worker``), messages
-(``transports``).
+What belongs here: the shapes that both sides know. What does not: gunicorn (``lifting``),
+messages (``transports``).
 """
 
 from __future__ import annotations

@@ -74,9 +74,14 @@ class Bounded(Protocol):
     """What the lot has to know of an outlet."""
 
     unsent: int  # bytes
+    owner: Owner | None  # None where it is ending already
 
-    def overflow(self) -> None:
-        """It is over a bound: see that it ends."""
+    @property
+    def closed(self) -> bool:
+        """As ``Outlet.closed``."""
+
+    def close(self) -> None:
+        """As ``Outlet.close``."""
 
 
 class Lot:
@@ -105,9 +110,9 @@ class Lot:
             self.unsent += size
             self.backlogged.add(outlet)
         if outlet.unsent > self.limit and not alone:
-            outlet.overflow()
+            _cut_off(outlet)
         while self.unsent > self.total:
-            max(tuple(self.backlogged), key=lambda o: o.unsent).overflow()
+            _cut_off(max(tuple(self.backlogged), key=lambda o: o.unsent))
 
     def shrink(self, outlet: Bounded, size: int) -> None:
         """Count ``size`` unsent bytes less."""
@@ -116,6 +121,15 @@ class Lot:
             self.unsent -= size
             if not outlet.unsent:
                 self.backlogged.discard(outlet)
+
+
+def _cut_off(outlet: Bounded) -> None:
+    """Let the owner cut an outlet that is over a bound, and see that it ends in any case."""
+    owner = outlet.owner
+    if owner is not None:
+        owner.on_overflow()
+    if owner is None or not outlet.closed:
+        outlet.close()  # one that is ending already must not hold bytes over the bound either
 
 
 def set_options(sock: Any, patience: int) -> None:

@@ -1,8 +1,8 @@
 """Parked sockets: a waiting client that costs no greenlet.
 
 What belongs here: writing without ever blocking, noticing that a client spoke or left, ending. What
-does not: what the bytes mean (``transports``), how a socket is lifted off gunicorn and given back
-(``worker``).
+does not: what the bytes mean (``transports``), the bounds on what is unsent (``outlet``), how a
+socket is lifted off gunicorn and given back (``lifting``, ``yard``).
 
 A ``ParkedSocket`` is a raw non-blocking socket and one libev watcher, no greenlet; it needs a
 gevent loop. Where a client cannot be parked, a ``Waiter`` (``waiter``) has the same face.
@@ -39,25 +39,15 @@ class ParkedSocket:
     in one that never yields inside these methods, so no lock is needed."""
 
     __slots__ = (
-        "_customer",
-        "_drained",
-        "_ending",
-        "_heir",
-        "_lot",
-        "_queue",
-        "_sock",
-        "_watcher",
-        "_writer",
-        "owner",
-        "slot",
-        "unsent",
+        *("_customer", "_drained", "_ending", "_heir", "_queue", "_sock", "_watcher", "_writer"),
+        *("lot", "owner", "slot", "unsent"),
     )
 
     def __init__(self, fd: int, lot: Lot, owner: Owner) -> None:
         self._sock: Any = _socket.socket(fileno=fd)
         self._sock.setblocking(False)
         self._customer: Customer | None = None
-        self._lot = lot
+        self.lot = lot  # that it stands in
         self.owner: Owner | None = owner
         self.slot: Slot | None = None  # the wheel's
         self.unsent = 0
@@ -73,11 +63,6 @@ class ParkedSocket:
     @property
     def closed(self) -> bool:
         return self._sock is None or self._ending
-
-    @property
-    def lot(self) -> Lot:
-        """The lot that it stands in."""
-        return self._lot
 
     def serve(self, customer: Customer) -> None:
         self._customer = customer
@@ -184,7 +169,7 @@ class ParkedSocket:
         if self._writer is None:
             self._writer = get_hub().loop.io(self._sock.fileno(), _WRITE)
             self._writer.start(self._on_writable)
-        self._lot.grow(self, len(data))
+        self.lot.grow(self, len(data))
 
     def _on_writable(self) -> None:
         queue = self._queue
@@ -196,7 +181,7 @@ class ParkedSocket:
             except OSError:
                 self._gone()
                 return
-            self._lot.shrink(self, sent)
+            self.lot.shrink(self, sent)
             while sent:
                 first = queue[0]
                 if sent < len(first):
@@ -228,28 +213,20 @@ class ParkedSocket:
 
     # -- ending --------------------------------------------------------------------------------
 
-    def overflow(self) -> None:
-        """It is over a bound: let the owner cut it, and see that it ends in any case."""
-        owner = self.owner
-        if owner is not None:
-            owner.on_overflow()
-        if owner is None or not self._ending:
-            self.close()  # one that is ending already must not hold bytes over the bound either
-
     def cut(self, farewell: bytes = b"") -> None:
         if not self._ending:  # else what is unsent is its goodbye
-            self._forget(keep_first=True)
+            self._forget()
             self.finish(farewell)
 
-    def _forget(self, *, keep_first: bool) -> None:
+    def _forget(self) -> None:
         """Drop what is unsent, but not the rest of a piece that has begun to be sent."""
         queue = self._queue
         if queue and self._writer is not None:
-            first = queue.popleft()
-            kept = [first] if keep_first and isinstance(first, memoryview) else []
-            self._lot.shrink(self, self.unsent - sum(map(len, kept)))
+            begun = queue[0] if isinstance(queue[0], memoryview) else b""
+            self.lot.shrink(self, self.unsent - len(begun))
             queue.clear()
-            queue.extend(kept)
+            if begun:
+                queue.append(begun)
 
     def finish(self, farewell: bytes = b"") -> None:
         if self._sock is None or self._ending:
@@ -280,14 +257,14 @@ class ParkedSocket:
         self._ending = True
         self._is_ready(None)
         if self._queue:
-            self._lot.wheel.set(self, LAST)
+            self.lot.wheel.set(self, LAST)
         else:
             self._last_written()
 
     def _last_written(self) -> None:
         if self._heir is not None:
             heir, self._heir, self._ending = self._heir, None, False
-            self._lot.wheel.cancel(self)
+            self.lot.wheel.cancel(self)
             heir.take(self)
             return
         # Closing with unread input would make the kernel send a reset, which can destroy what the
@@ -297,7 +274,7 @@ class ParkedSocket:
         except OSError:
             self.close()
             return
-        self._lot.wheel.set(self, LINGER)
+        self.lot.wheel.set(self, LINGER)
         self.resume()
 
     def on_due(self) -> float | None:
@@ -313,8 +290,7 @@ class ParkedSocket:
 
     def close(self) -> None:
         if self._sock is not None:
-            sock = self._release()
-            sock.close()
+            self._release().close()
 
     def detach(self) -> int:
         """Return the file descriptor; from here on it is the caller's."""
@@ -323,9 +299,9 @@ class ParkedSocket:
 
     def _release(self) -> Any:
         self.owner = None
-        self._lot.wheel.cancel(self)
+        self.lot.wheel.cancel(self)
         if self._queue:
-            self._lot.shrink(self, self.unsent)
+            self.lot.shrink(self, self.unsent)
             self._queue.clear()
         self._stop_writer()
         self._watcher.stop()

@@ -61,14 +61,6 @@ class Waiter:
             self._changed.wait_for(lambda: not self._queue or self._ended, timeout)
             return not self._queue and not self._ended
 
-    def overflow(self) -> None:
-        """It is over a bound: let the owner cut it, and see that it ends in any case."""
-        owner = self.owner
-        if owner is not None:
-            owner.on_overflow()
-        if owner is None or not self._ended:
-            self.close()  # one that is ending already must not hold bytes over the bound either
-
     def cut(self, farewell: bytes = b"") -> None:
         if self._ended:  # what is unsent is its goodbye
             return

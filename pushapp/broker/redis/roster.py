@@ -1,6 +1,6 @@
 """Who is connected, on the server: so each change and its message are one step of a script.
 
-What belongs here: what ``interface.Roster`` promises, as calls of the scripts. What does not: the
+What belongs here: what ``broker.roster`` promises, as calls of the scripts. What does not: the
 scripts (``lua/``).
 """
 
@@ -19,7 +19,7 @@ from .server import Names
 
 
 class RedisRoster:
-    """See ``interface.Roster``."""
+    """See ``broker.roster.Roster``."""
 
     def __init__(self, writes: Line, reads: Line, retention: Callable[[str], Retention]) -> None:
         self._writes, self._reads = writes, reads

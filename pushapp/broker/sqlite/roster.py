@@ -34,7 +34,7 @@ _CONNECTIONS = (
 
 
 class SqliteRoster:
-    """See ``interface.Roster``."""
+    """See ``broker.roster.Roster``."""
 
     def __init__(self, file: LogFile, writer: Writer, log: SqliteLog) -> None:
         self._file, self._writer, self._log = file, writer, log
