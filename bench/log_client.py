@@ -23,7 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from pushapp.broker import open_broker  # noqa: E402
 from pushapp.broker.interface import Broker, Follower  # noqa: E402
 from pushapp.message import Draft  # noqa: E402
-from pushapp.settings import Retention, Settings  # noqa: E402
+from pushapp.retention import Retention  # noqa: E402
+from pushapp.settings import Settings  # noqa: E402
 
 SIZE = 128  # bytes of data
 TURN = 0.5  # seconds that a follower waits for news

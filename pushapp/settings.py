@@ -8,32 +8,24 @@ A new setting needs an operator who asked for it; everything else is a constant 
 
 from __future__ import annotations
 
-import json
 import re
 import resource
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from . import retention
 from .address import Proxies
-from .environ import NAMESPACE, Reader, is_http_url
+from .environ import Reader, is_http_url
 from .errors import SettingsError
 from .quota import Quota
+from .retention import Retention
 
 _REDIS = ("redis", "rediss", "valkey", "valkeys")
 _SCHEMES = ("sqlite", *_REDIS, *(f"{kind}+sentinel" for kind in _REDIS))
 SECRET_LENGTH = 32  # characters; RFC 7518 section 3.2: an HS256 key has at least 256 bits
 _ORIGIN = re.compile(r"(https?)://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
-_MOST = 10**9  # messages, or seconds: about 30 years; a sanity bound
 FDS_RESERVED = 200  # listener, log, wake sockets, files, connections being answered
-
-
-class Retention(NamedTuple):
-    """How much of a channel is kept."""
-
-    size: int  # messages
-    ttl: float  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +99,13 @@ def load(environ: Mapping[str, object], *, embedded: bool = False) -> Settings:
     Raises:
         SettingsError: one is wrong or missing; its text is the one line to show.
     """
-    read = Reader(environ)
-    buffer = read.number("PUSH_BUFFER", 1 << 20, at_least=4096)
+    read, usual = Reader(environ), Settings()
+    kept = Retention(
+        read.number("PUSH_HISTORY_SIZE", usual.history_size, at_least=1),
+        read.seconds("PUSH_HISTORY_TTL", usual.history_ttl),
+    )
+    buffer = read.number("PUSH_BUFFER", usual.buffer, at_least=4096)
+    most = min(usual.max_message, buffer // 2)
     secret, *old_secrets = _secrets(read, embedded=embedded) or [""]
     settings = Settings(
         broker_url=_broker_url(read),
@@ -118,50 +115,65 @@ def load(environ: Mapping[str, object], *, embedded: bool = False) -> Settings:
         public_key=read.text("PUSH_PUBLIC_KEY", ""),
         jwks=read.text("PUSH_JWKS", ""),
         audience=read.text("PUSH_AUDIENCE", ""),
-        token_in_url=read.flag("PUSH_TOKEN_IN_URL", False),
+        token_in_url=read.flag("PUSH_TOKEN_IN_URL", usual.token_in_url),
         api_keys=_api_keys(read),
-        public_namespaces=frozenset(read.names("PUSH_PUBLIC_NAMESPACES", "public,demo")),
+        public_namespaces=_public_namespaces(read),
         allowed_origins=frozenset(_origins(read)),
-        history_size=read.number("PUSH_HISTORY_SIZE", 1000, at_least=1),
-        history_ttl=read.seconds("PUSH_HISTORY_TTL", 3600.0),
-        namespaces=_namespaces(read),
-        max_message=read.number("PUSH_MAX_MESSAGE", min(65536, buffer // 2), at_least=1),
+        history_size=kept.size,
+        history_ttl=kept.ttl,
+        namespaces=retention.parse(read.text("PUSH_NAMESPACES", ""), kept),
+        max_message=read.number("PUSH_MAX_MESSAGE", most, at_least=1),
         max_connections=_max_connections(read),
-        # Heroku: nobody but its router reaches a dyno
-        trusted_proxies=Proxies.parse(
-            read.text("PUSH_TRUSTED_PROXIES", "1" if read.text("DYNO", "") else "")
-        ),
+        trusted_proxies=_trusted_proxies(read),
         quota=Quota.parse(read.text("PUSH_LIMITS", "")),
         buffer=buffer,
-        buffer_total=read.number("PUSH_BUFFER_TOTAL", 256 << 20, at_least=buffer),
-        heartbeat=read.seconds("PUSH_HEARTBEAT", 25.0),
-        stream_life=read.seconds("PUSH_STREAM_LIFE", 3600.0),
-        presence_grace=read.seconds("PUSH_PRESENCE_GRACE", 15.0),
-        park=read.flag("PUSH_PARK", True),
-        deflate=read.flag("PUSH_DEFLATE", False),
+        buffer_total=read.number("PUSH_BUFFER_TOTAL", usual.buffer_total, at_least=buffer),
+        heartbeat=read.seconds("PUSH_HEARTBEAT", usual.heartbeat),
+        stream_life=read.seconds("PUSH_STREAM_LIFE", usual.stream_life),
+        presence_grace=read.seconds("PUSH_PRESENCE_GRACE", usual.presence_grace),
+        park=read.flag("PUSH_PARK", usual.park),
+        deflate=read.flag("PUSH_DEFLATE", usual.deflate),
         webhook_url=_webhook_url(read),
         webhook_secrets=_webhook_secrets(read),
-        demo=read.flag("PUSH_DEMO", False),
+        demo=read.flag("PUSH_DEMO", usual.demo),
         prefix=_prefix(read),
     )
-    if "user" in settings.public_namespaces:
-        raise SettingsError(
-            "PUSH_PUBLIC_NAMESPACES", "user", "other names: user:ID is read by that user alone"
-        )
-    if settings.max_message > settings.buffer // 2:
-        raise SettingsError(
-            "PUSH_MAX_MESSAGE", settings.max_message, f"at most half of PUSH_BUFFER ({buffer})"
-        )
+    if settings.max_message > buffer // 2:
+        expected = f"at most half of PUSH_BUFFER ({buffer})"
+        raise SettingsError("PUSH_MAX_MESSAGE", settings.max_message, expected)
     if not embedded:
-        if not settings.api_keys:
-            raise SettingsError("PUSH_API_KEYS", None, "one or more keys, comma-separated")
-        if not settings.secret:
-            raise SettingsError("PUSH_SECRET", None, f"{SECRET_LENGTH} or more random characters")
-        for one in (secret, *old_secrets):
-            if len(one) < SECRET_LENGTH:
-                expected = f"{SECRET_LENGTH} or more characters (of each, where there are several)"
-                raise SettingsError("PUSH_SECRET", "*" * len(one), expected)
+        _check_alone(settings)
     return settings
+
+
+def _check_alone(settings: Settings) -> None:
+    """Check what a server needs that is in nobody's app."""
+    if not settings.api_keys:
+        raise SettingsError("PUSH_API_KEYS", None, "one or more keys, comma-separated")
+    if not settings.secret:
+        raise SettingsError("PUSH_SECRET", None, f"{SECRET_LENGTH} or more random characters")
+    expected = f"{SECRET_LENGTH} or more characters (of each, where there are several)"
+    _check_length("PUSH_SECRET", (settings.secret, *settings.old_secrets), expected)
+
+
+def _check_length(name: str, secrets: tuple[str, ...], expected: str) -> None:
+    for one in secrets:
+        if len(one) < SECRET_LENGTH:
+            raise SettingsError(name, "*" * len(one), expected)
+
+
+def _public_namespaces(read: Reader) -> frozenset[str]:
+    name = "PUSH_PUBLIC_NAMESPACES"
+    names = frozenset(read.names(name, ",".join(Settings().public_namespaces)))
+    if "user" in names:
+        expected = "other names: user:ID is read by that user alone"
+        raise SettingsError(name, "user", expected)
+    return names
+
+
+def _trusted_proxies(read: Reader) -> Proxies:
+    # Heroku: nobody but its router reaches a dyno
+    return Proxies.parse(read.text("PUSH_TRUSTED_PROXIES", "1" if read.text("DYNO", "") else ""))
 
 
 def _secrets(read: Reader, *, embedded: bool) -> list[str]:
@@ -188,9 +200,7 @@ def _webhook_secrets(read: Reader) -> tuple[str, ...]:
     expected = f"{SECRET_LENGTH} or more random characters"
     if read.text("PUSH_WEBHOOK_URL", "") and not found:
         raise SettingsError(name, None, f"{expected}, as there is a PUSH_WEBHOOK_URL")
-    for one in found:
-        if len(one) < SECRET_LENGTH:
-            raise SettingsError(name, "*" * len(one), expected)
+    _check_length(name, found, expected)
     return found
 
 
@@ -199,7 +209,7 @@ def _broker_url(read: Reader) -> str:
     url = read.text(name, "")
     if not url:
         redis = read.text("REDIS_URL", "")
-        name, url = ("REDIS_URL", redis) if redis else (name, "sqlite:///var/push.db")
+        name, url = ("REDIS_URL", redis) if redis else (name, Settings().broker_url)
     scheme = urlsplit(url).scheme
     if scheme not in _SCHEMES:
         shown = re.sub("//[^/]*@", "//…@", url)  # no password in a log
@@ -247,51 +257,21 @@ def _origins(read: Reader) -> list[str]:
     return origins
 
 
-def _namespaces(read: Reader) -> tuple[tuple[str, Retention], ...]:
-    name, text = "PUSH_NAMESPACES", read.text("PUSH_NAMESPACES", "")
-    if not text:
-        return ()
-    expected = 'JSON such as {"orders":{"size":100,"ttl":60}}'
-    try:
-        table = json.loads(text)
-    except ValueError:
-        raise SettingsError(name, text, expected) from None
-    if not isinstance(table, dict):
-        raise SettingsError(name, text, expected)
-    size, ttl = (
-        read.number("PUSH_HISTORY_SIZE", 1000, at_least=1),
-        read.seconds("PUSH_HISTORY_TTL", 3600.0),
-    )
-    found = []
-    for namespace, figures in table.items():
-        if not NAMESPACE.fullmatch(namespace) or not isinstance(figures, dict):
-            raise SettingsError(name, namespace, expected)
-        if not set(figures) <= {"size", "ttl"}:
-            raise SettingsError(name, sorted(figures), f"size and ttl alone, as in {expected}")
-        own = Retention(figures.get("size", size), figures.get("ttl", ttl))
-        if type(own.size) is not int or not 1 <= own.size < _MOST:
-            raise SettingsError(name, own.size, "size: a whole number, at least 1")
-        if type(own.ttl) not in (int, float) or not 0 < own.ttl < _MOST:
-            raise SettingsError(name, own.ttl, "ttl: a number of seconds above 0")
-        found.append((namespace, Retention(own.size, float(own.ttl))))
-    return tuple(found)
-
-
 def _max_connections(read: Reader) -> int:
-    wanted = read.number("PUSH_MAX_CONNECTIONS", 16000, at_least=1)
+    wanted = read.number("PUSH_MAX_CONNECTIONS", Settings().max_connections, at_least=1)
     fds = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return wanted if fds == resource.RLIM_INFINITY else min(wanted, max(1, fds - FDS_RESERVED))
 
 
 def _key_prefix(read: Reader) -> str:
-    prefix = read.text("PUSH_KEY_PREFIX", "push")
+    prefix = read.text("PUSH_KEY_PREFIX", Settings().key_prefix)
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", prefix):
         raise SettingsError("PUSH_KEY_PREFIX", prefix, "letters, digits, _ . and -, at most 64")
     return prefix
 
 
 def _prefix(read: Reader) -> str:
-    prefix = read.text("PUSH_PREFIX", "/push")
+    prefix = read.text("PUSH_PREFIX", Settings().prefix)
     if not re.fullmatch(r"(/[A-Za-z0-9_.~-]+)+", prefix):
         raise SettingsError("PUSH_PREFIX", prefix, "a path such as /push")
     return prefix

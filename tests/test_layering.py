@@ -12,7 +12,7 @@ from .server import ROOT
 
 #: From the ground up. A package stands for all of its modules.
 LAYERS = [
-    {"message", "errors", "environ", "address", "quota", "settings", "shared"},
+    {"message", "errors", "environ", "address", "quota", "retention", "settings", "shared"},
     {
         "background",
         "broker",

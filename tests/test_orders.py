@@ -23,8 +23,9 @@ from pushapp.connection_ids import ConnectionIds
 from pushapp.endings import Endings
 from pushapp.errors import ConnectionEnded, LogUnavailable
 from pushapp.orders import KEPT, Orders
+from pushapp.retention import Retention
 from pushapp.revocations import Revocations
-from pushapp.settings import Retention, Settings
+from pushapp.settings import Settings
 from pushapp.tokens import Tokens
 
 from .server import until

@@ -17,7 +17,7 @@ import pytest
 from pushapp.broker.interface import Published
 from pushapp.broker.sqlite import SqliteBroker
 from pushapp.message import Cursor, Draft
-from pushapp.settings import Retention
+from pushapp.retention import Retention
 
 A, B = "public:a", "public:b"
 

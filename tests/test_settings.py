@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from pushapp.errors import SettingsError
-from pushapp.settings import FDS_RESERVED, ApiKey, Retention, Settings, load
+from pushapp.retention import Retention
+from pushapp.settings import FDS_RESERVED, ApiKey, Settings, load
 
 NEEDED = {"PUSH_API_KEYS": "key", "PUSH_SECRET": "s" * 32}
 

@@ -23,7 +23,7 @@ from pushapp.broker.interface import Broker
 from pushapp.broker.roster import EVENTS
 from pushapp.client_events import CLIENT, USERS, told
 from pushapp.message import Draft
-from pushapp.settings import Retention
+from pushapp.retention import Retention
 from pushapp.webhooks import MOST, MOST_BYTES, Webhooks
 
 from .server import until

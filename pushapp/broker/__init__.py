@@ -10,7 +10,7 @@ from collections.abc import Callable
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from ..errors import SettingsError
-from ..settings import Retention
+from ..retention import Retention
 from .interface import Broker
 
 _NAME = "PUSH_BROKER_URL"

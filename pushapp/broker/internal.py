@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 from ..message import is_internal
-from ..settings import Retention
+from ..retention import Retention
 from .roster import EVENTS, FIGURES, presence_of
 
 _PRESENCE = presence_of("")

@@ -14,7 +14,7 @@ import pytest
 from pushapp.broker import open_broker
 from pushapp.broker.interface import Broker, Published
 from pushapp.message import Draft
-from pushapp.settings import Retention
+from pushapp.retention import Retention
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -22,7 +22,7 @@ PUBLISHER = """
 import sys
 from pushapp.broker import open_broker
 from pushapp.message import Draft
-from pushapp.settings import Retention
+from pushapp.retention import Retention
 broker = open_broker("sqlite:///" + sys.argv[1], lambda channel: Retention(1000, 3600.0))
 for n in range(50):
     broker.log.append([Draft("a", str(n))])

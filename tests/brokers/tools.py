@@ -15,7 +15,7 @@ from typing import Any
 from pushapp.broker.interface import AppendKey, Broker, Follower, Page, Published
 from pushapp.broker.sqlite import SqliteBroker
 from pushapp.message import Cursor, Draft, Loss, Message
-from pushapp.settings import Retention
+from pushapp.retention import Retention
 
 TIMEOUT = 20.0  # seconds; only failures pay it
 

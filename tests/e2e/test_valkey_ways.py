@@ -17,7 +17,7 @@ import redis
 
 from pushapp.broker import open_broker
 from pushapp.errors import LogUnavailable
-from pushapp.settings import Retention
+from pushapp.retention import Retention
 
 from ..clients import TRANSPORTS, Client
 from ..needs import needs

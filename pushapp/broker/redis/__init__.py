@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from ...errors import LogUnavailable
-from ...settings import Retention
+from ...retention import Retention
 from ..interface import Control, Leases, Log, Schedule
 from ..internal import with_internal
 from ..names import random_name

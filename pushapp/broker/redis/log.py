@@ -11,7 +11,7 @@ from typing import Any
 
 from ...errors import KeyReused
 from ...message import Cursor, Draft, Loss, Message
-from ...settings import Retention
+from ...retention import Retention
 from ..continuity import is_complete
 from ..interface import (
     PAGE_BYTES,

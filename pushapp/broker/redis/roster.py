@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from ...message import Cursor
-from ...settings import Retention
+from ...retention import Retention
 from ..bring import STEP, Count, face_of, in_steps, key_of, together
 from ..roster import EVENTS, NOBODY, Connection, Entry, Member, Members, presence_of
 from .line import Line

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 
 from ...errors import LogUnavailable
 from ...message import Cursor, Draft
-from ...settings import Retention
+from ...retention import Retention
 from ..interface import Control, Leases, Log, Schedule
 from ..internal import with_internal
 from ..roster import Roster

@@ -13,7 +13,7 @@ from contextlib import ExitStack, closing
 from itertools import chain, takewhile
 
 from ...message import Cursor, Draft, Loss, Message
-from ...settings import Retention
+from ...retention import Retention
 from ..interface import (
     PAGE_BYTES,
     PAGE_MESSAGES,

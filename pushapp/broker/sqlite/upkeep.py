@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from ...background import spawn
 from ...errors import LogUnavailable
-from ...settings import Retention
+from ...retention import Retention
 from .file import LogFile
 from .native import call_blocking
 from .roster import SqliteRoster
