@@ -447,6 +447,7 @@ def test_a_publish_that_waits_for_the_log_outlasts_the_drain(
         (worker,) = single.workers()
         with locked(single.database):
             wire.send(post({"channel": channel, "data": "under way"}))
+            single.ask("GET", "/healthz")  # answered after that has been taken
             single.signal(signal.SIGHUP)
             assert idle.is_closed()  # so the drain has begun
             threading.Event().wait(2.5)  # gunicorn looks once a second whether it may end
@@ -467,6 +468,7 @@ def test_a_drain_ends_an_idle_publisher_and_takes_one_that_has_begun(
             warm(wire, channel)
         (worker,) = single.workers()
         begun.send(asked[:-5])
+        single.ask("GET", "/healthz")  # answered after those bytes have been there
         single.signal(signal.SIGHUP)
         assert idle.is_closed()
         begun.send(asked[-5:])
