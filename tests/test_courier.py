@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -116,19 +117,18 @@ def silent(drips: bool) -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
-            client, _ = server.accept()
-            with client:
-                try:
+            with suppress(OSError):  # it has left, or was given up before it came
+                client, _ = server.accept()
+                with client:
                     while not ended.wait(0.05):
                         if drips:
                             client.sendall(b"H")
-                except OSError:
-                    return
 
         thread = threading.Thread(target=serve)
         thread.start()
         yield server.getsockname()[1]
         ended.set()
+        server.shutdown(socket.SHUT_RDWR)
         thread.join(TIMEOUT)
 
 

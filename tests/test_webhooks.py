@@ -205,7 +205,7 @@ def test_who_was_not_heard_of_takes_nothing_back(
 ) -> None:
     """One that slept for longer than its claim sends what it was sending, and no more of it;
     whether the one that followed it sends still, or is gone again: its own memory says nothing."""
-    monkeypatch.setattr(webhooks, "LEASE", 0.5)
+    monkeypatch.setattr(webhooks, "LEASE", 2.0)  # one that is kept from its turn for so long sleeps
     broker, slow, quick = open_log(), Courier(), Courier()
     slow.gate.clear()
     happen(broker, 0)
