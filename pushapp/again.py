@@ -225,6 +225,16 @@ class Again:
         waiting.way = self._push.tally.lane
         return waiting
 
+    def go_on(self, waited: LongPoll, asked: Asked, cursor: Cursor) -> bool:
+        """Have ``waited`` wait again, which this connection's last request had wait; False: it may
+        not, as it rests no longer or is not who asks now."""
+        if waited.hub is not self._hub or waited.channels != asked.channels:
+            return False
+        if waited.user != self._user or waited.address != self._address:
+            return False
+        waited.way = self._push.tally.lane
+        return waited.go_on(self.hold(asked), cursor, asked, self.id())
+
     def count(self, page: Page) -> None:
         """Count an answer that did not have to be waited for."""
         tally = self._push.tally

@@ -48,6 +48,7 @@ class Bay:
         "_posted",
         "_since",
         "slot",
+        "waited",
     )
 
     def __init__(self, connection: Connection, lot: Lot) -> None:
@@ -58,6 +59,7 @@ class Bay:
         self._busy = False  # a request is being answered
         self._known: Known | None = None  # what was asked last
         self._posted: Found | None = None  # what was published last
+        self.waited: LongPoll | None = None  # for the last request; it may rest for the next
         self.slot: Slot | None = None  # the wheel's
 
     # -- between requests ----------------------------------------------------------------------
@@ -124,6 +126,7 @@ class Bay:
 
     def on_gone(self) -> None:
         self._parked = None
+        self._let_go_of_waited()
         self._lot.wheel.cancel(self)
         self._connection.yard.forget(self._connection, self)
 
@@ -221,6 +224,7 @@ class Bay:
         return asked
 
     def _begin_to_read(self, known: Known, asked: Asked, head: bytes) -> None:
+        self._let_go_of_waited()
         if self._parked is not None:
             self._parked.pause()
             self._busy = True
@@ -320,11 +324,22 @@ class Bay:
         if known.found is None:  # so far it was told 304 alone
             self._leave(known.again, head)
             return
+        waited = self.waited
+        if waited is not None and known.again.go_on(waited, asked, page.cursor):
+            self.waited = None
+            self._wait(known, waited)
+            return
+        self._let_go_of_waited()
         waiting = known.again.waiting(asked)
         if waiting.enter(known.again.hold(asked), page.cursor):
             self._wait(known, waiting)
         else:
             self._begin_to_read(known, asked, head)
+
+    def _let_go_of_waited(self) -> None:
+        waited, self.waited = self.waited, None
+        if waited is not None and waited.rests:
+            waited.hub.leave(waited)
 
     def _wait(self, known: Known, waiting: LongPoll) -> None:
         parked, connection, found = self._parked, self._connection, known.found

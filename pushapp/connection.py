@@ -14,6 +14,7 @@ from .bay import Bay
 from .handover import Parkable
 from .parking import ParkedSocket
 from .republish import Republish
+from .transports.longpoll import LongPoll
 
 if TYPE_CHECKING:
     from .yard import Yard
@@ -64,11 +65,14 @@ class Connection:
         gunicorn's own count."""
         return bool(len(self.yard) < self.yard.most)
 
-    def go_on(self, parked: ParkedSocket, data: bytes, early: bytes) -> None:
+    def go_on(
+        self, parked: ParkedSocket, data: bytes, early: bytes, waited: LongPoll | None = None
+    ) -> None:
         """Write ``data``, and serve what comes next; see ``handover``."""
         bay = self.bay or self.yard.bay_of(self, parked.lot)
         if early:
             bay.expect(early)
+        bay.waited = waited
         parked.hand_over(data, bay)
 
     def end(self) -> None:

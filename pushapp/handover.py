@@ -34,9 +34,9 @@ class Connection(Protocol):
     def keeps(self) -> bool:
         """Whether there is room to serve its next request."""
 
-    def go_on(self, parked: ParkedSocket, data: bytes, early: bytes) -> None:
+    def go_on(self, parked: ParkedSocket, data: bytes, early: bytes, waited: Any = None) -> None:
         """Write ``data``, the whole of an answer, then serve the next request of this connection;
-        ``early`` has been read of it already."""
+        ``early`` has been read of it already. ``waited``: who rests for it."""
 
     def end(self) -> None:
         """Forget it: its client has left, or has got the last answer."""

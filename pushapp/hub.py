@@ -60,6 +60,7 @@ class Hub:
         self.backlogs = Backlogs(broker.log, self.glance)
         self.delivery = Delivery(broker.log, self.lock, self.tally, self.leave)
         self._subscribers: dict[Subscriber, None] = {}  # a set takes up to three times as much
+        self._resting = 0  # how many of them rest
         self._left: set[Subscriber] = set()  # who has left some of its channels within this page
         self._closed = threading.Event()
         self.listener = Listener(
@@ -76,7 +77,7 @@ class Hub:
             loop.start()
 
     def __len__(self) -> int:
-        return len(self._subscribers)
+        return len(self._subscribers) - self._resting
 
     @property
     def position(self) -> Cursor:
@@ -91,7 +92,7 @@ class Hub:
     def subscribers(self) -> list[Subscriber]:
         """Return who waits in this worker now."""
         with self.lock:
-            return list(self._subscribers)
+            return [subscriber for subscriber in self._subscribers if not subscriber.rests]
 
     def audiences(self) -> list[tuple[str, Collection[Subscriber]]]:
         """Return each channel with those who listen to it here; their number goes on changing."""
@@ -156,8 +157,12 @@ class Hub:
         subscriber.live = False
         if subscriber in self._subscribers:
             del self._subscribers[subscriber]
-            self.seats.leave(subscriber)
-            subscriber.left()
+            if subscriber.rests:
+                subscriber.rests = False
+                self._resting -= 1
+            else:
+                self.seats.leave(subscriber)
+                subscriber.left()
         self.wheel.cancel(subscriber)
         self._listen_less(subscriber, subscriber.listens)
 
@@ -177,6 +182,27 @@ class Hub:
         self.seats.take(subscriber)
         self._subscribers[subscriber] = None
         self._audiences.add(subscriber, subscriber.listens)
+        return True
+
+    def rest(self, subscriber: Subscriber, seconds: float) -> None:
+        """Hand out nothing to ``subscriber`` and count it no more, but keep its place: it is about
+        to wait again. In ``seconds`` it falls due. The lock is held."""
+        subscriber.live, subscriber.rests = False, True
+        self._resting += 1
+        self.seats.leave(subscriber)
+        subscriber.left()
+        self.wheel.set(subscriber, seconds)
+
+    def go_on(self, subscriber: Subscriber, cursor: Cursor) -> bool:
+        """As ``enter``, for one that rests; False also where it does no longer."""
+        if not subscriber.rests:
+            return False
+        self.seats.take(subscriber)
+        if not self.go_live(subscriber, cursor):
+            self.seats.leave(subscriber)
+            return False
+        subscriber.rests = False
+        self._resting -= 1
         return True
 
     def name(self, subscriber: Subscriber, user: str | None) -> None:

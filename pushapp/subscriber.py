@@ -21,8 +21,8 @@ class Subscriber:
     """
 
     __slots__ = (
-        *("address", "channels", "id", "live", "messages", "n", "presence", "ready", "slot"),
-        "user",
+        *("address", "channels", "id", "live", "messages", "n", "presence", "ready", "rests"),
+        *("slot", "user"),
     )
     transport: ClassVar[str]
 
@@ -33,6 +33,7 @@ class Subscriber:
         self.id = connection_id
         self.presence = presence  # it is told who comes and goes there
         self.live = False  # the hub hands out to it
+        self.rests = False  # it has its place there until it goes on, see ``Hub.rest``
         self.n = -1  # it has everything of its channels up to here, in the hub's epoch
         #: Its raw socket, while messages may be sent there at once: nothing is unsent before them.
         self.ready: Any = None

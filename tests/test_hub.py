@@ -12,9 +12,11 @@ from gevent.monkey import is_module_patched
 
 import pushapp.background
 import pushapp.delivery
-from pushapp.errors import LogUnavailable
+from pushapp.errors import LogUnavailable, TooManyRequests
 from pushapp.hub import Hub
 from pushapp.message import Bundle, Cursor, Loss
+from pushapp.quota import Quota
+from pushapp.seats import Seats
 from pushapp.subscriber import Subscriber
 
 from .fake_log import FakeBroker, FakeLog
@@ -368,6 +370,40 @@ def test_a_channel_nobody_listens_to_is_let_go(hub: Hub) -> None:
     hub.leave(one)
     hub.leave(one)
     assert hub._follower.watched == set()
+
+
+def test_one_that_rests_is_not_counted_and_goes_on_where_it_was(broker: FakeBroker) -> None:
+    """It is handed nothing meanwhile, and takes nobody's seat; what came it has to read first."""
+    hub, log = Hub(broker, Seats(Quota(user_connections=1))), broker.log
+    one, other = Listener("a"), Listener("a")
+    one.user = other.user = "42"
+    start = log.head
+    go_live(hub, one)
+    with hub.lock:
+        hub.rest(one, TIMEOUT)
+    assert len(hub) == 0 and hub.subscribers() == [] and hub.channels == 1
+    hub.seats.check("42", None)
+    assert hub.go_on(one, start)
+    assert len(hub) == 1 and hub.subscribers() == [one] and not hub.go_on(one, start)
+    with pytest.raises(TooManyRequests):
+        hub.join(other, other.channels)
+    with hub.lock:
+        hub.rest(one, TIMEOUT)
+    message = log.append("a", "{}")
+    wake(hub)
+    until(lambda: str(hub.position) == message, "the hub has handed it out")
+    assert one.got.empty() and not hub.go_on(one, start)
+    assert hub.go_on(one, hub.position)
+    again = log.append("a", "{}")
+    wake(hub)
+    assert one.receive(1) == [again]
+    with hub.lock:
+        hub.rest(one, TIMEOUT)
+    for _ in range(2):
+        hub.leave(one)
+        assert len(hub) == hub.channels == len(hub.seats) == 0
+    assert not hub.go_on(one, hub.position)
+    hub.close()
 
 
 def test_a_drain_lets_everybody_go_within_the_window(hub: Hub) -> None:

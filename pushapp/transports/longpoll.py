@@ -32,6 +32,7 @@ from .poll import (
     unchanged,
 )
 
+_REST = 2.0  # seconds; a client asks again at once, or has something else to do
 _ROUNDS = 100  # reads until the hub must have been reached; each is a lost race with a publisher
 
 
@@ -84,6 +85,15 @@ class LongPoll(Subscriber):
         self.hub.wheel.set(self, hold)
         return True
 
+    def go_on(self, hold: float, cursor: Cursor, asked: Asked, connection_id: str) -> bool:
+        """As ``enter``, for the next request of one that rests, which asks for the same channels;
+        False: it has to begin anew, as another one."""
+        if not self.hub.go_on(self, cursor):
+            return False
+        self._asked, self.id = asked, connection_id
+        self.hub.wheel.set(self, hold)
+        return True
+
     def begin(self, hold: float) -> None:
         """Join, then read, then wait; where there is something already, it is the answer.
 
@@ -124,9 +134,12 @@ class LongPoll(Subscriber):
         else:  # as all others of this kind, and without an ``Answer`` of its own
             before, behind = alike.around_id(bundle, head, len(self.id))
             self.hub.tally.answered(self.transport, len(bundle.messages), (), self.way)
-            self.hub.let_out(self)
+            if self._early:
+                self.hub.let_out(self)
+            else:  # to leave and to come again a moment later would be a quarter of the cycle
+                self.hub.rest(self, _REST)
             self._socket = self._connection = None
-            connection.go_on(parked, before + self.id.encode() + behind, self._early)
+            connection.go_on(parked, before + self.id.encode() + behind, self._early, self)
 
     def _answer_alone(self, bundle: Bundle) -> None:
         reply = alike.answer(bundle, self.id)
@@ -141,7 +154,10 @@ class LongPoll(Subscriber):
         self._finish(reply)
 
     def on_due(self) -> float | None:
-        self._finish(Answer(self.id, self.hub.position_of(self)))
+        if self.rests:  # nobody has asked again
+            self.hub.leave(self)
+        else:
+            self._finish(Answer(self.id, self.hub.position_of(self)))
         return None
 
     def drain(self, after: float) -> None:

@@ -50,6 +50,9 @@ def new_id(server: Server, channel: str, *headers: tuple[str, str]) -> str:
     return found
 
 
+KEY = {"Authorization": f"Bearer {API_KEY}", "Content-Type": "application/json"}
+
+
 # -- the same bytes ------------------------------------------------------------------------------
 
 HEADERS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -185,6 +188,70 @@ def test_a_connection_serves_many_long_polls_in_the_lane(single: Server, channel
             assert not reply.closes
             cursor = published
         assert answered_there(single) >= before + 47  # the first are the app's
+
+
+def test_who_waits_again_has_missed_nothing(single: Server, channel: str) -> None:
+    """Of what came between an answer and the next request, which asks for something else in turns:
+    another channel, another person's, or no waiting."""
+    name = channel.removeprefix("public:")
+    mine = ("Authorization", f"Bearer {token(user=name)}")
+    asked: list[tuple[str, str, tuple[tuple[str, str], ...]]] = [
+        ("/push/longpoll", channel, ()),
+        ("/push/longpoll", f"{channel}-2", ()),
+        ("/push/longpoll", f"user:{name}", (mine,)),
+        ("/push/poll", channel, ()),
+    ]
+    cursors = [now(single, channel)] * len(asked)
+    data = [0] * len(asked)
+    with connected(single) as wire, connected(single) as publisher:
+
+        def ask(which: int) -> None:
+            path, listened, headers = asked[which]
+            query = {"cursor": cursors[which], "timeout": 55}
+            wire.send(head(path, listened, *headers, **query))
+
+        def publish(which: int) -> None:
+            data[which] += 1
+            body = json.dumps({"channel": asked[which][1], "data": data[which]}).encode()
+            assert publisher.ask("POST", "/push/publish", KEY, body).status == 200
+
+        def take(which: int, *expected: int) -> None:
+            reply = wire.reply().json
+            assert [message["data"] for message in reply["messages"]] == list(expected)
+            cursors[which] = reply["cursor"]
+
+        for which in (0, 0, 1, 1, 0, 2, 2, 0, 3, 3, 0, 0) * 4:
+            waits = asked[which][0] == "/push/longpoll"
+            before = data[which]
+            if not waits:
+                data[which], cursors[which] = data[0], cursors[0]
+                before = data[0]
+            ask(which)
+            if waits:
+                wait_for_subscribers(single, asked[which][1], 1)
+                publish(which)
+                take(which, before + 1)
+                publish(which)  # while nobody waits
+                ask(which)
+                take(which, before + 2)
+            else:
+                take(which)
+
+
+def test_who_does_not_ask_again_is_not_counted_for_long(single: Server, channel: str) -> None:
+    """Though their connection stays."""
+    cursor = now(single, channel)
+    with connected(single) as wire:
+        for n in range(4):
+            wire.send(head("/push/longpoll", channel, cursor=cursor, timeout=55))
+            wait_for_subscribers(single, channel, 1)
+            cursor = single.publish(channel, n)
+            wire.reply()
+        wait_for_subscribers(single, channel, 0)
+        wire.send(head("/push/longpoll", channel, cursor=cursor, timeout=55))
+        wait_for_subscribers(single, channel, 1)
+        single.publish(channel, "again")
+        assert [m["data"] for m in wire.reply().json["messages"]] == ["again"]
 
 
 def test_other_requests_go_between(single: Server, channel: str) -> None:
