@@ -402,6 +402,23 @@ def test_an_order_whose_answer_is_lost_is_told_once(thief: Thief, robbed: RedisB
     assert robbed.control.orders() == [{"n": 1}]
 
 
+def test_an_order_is_heard_however_long_it_takes_to_ask(
+    open_one: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was told after the broker had been opened, by less than the question is on its way."""
+    clock = Clock()
+    broker = open_one(clock=clock)
+    broker.control.tell({"n": 1})
+    ask = broker.control._reads.head
+
+    def ask_late(*question: object) -> object:
+        clock.forward(1)
+        return ask(*question)
+
+    monkeypatch.setattr(broker.control._reads, "head", ask_late)
+    assert broker.control.orders() == [{"n": 1}]
+
+
 def test_a_cancel_whose_answer_is_lost_is_still_true(thief: Thief, robbed: RedisBroker) -> None:
     (receipt,) = robbed.log.append([Draft(A, "1", at=time.time() + 1000)])
     thief.word = now(robbed).epoch.encode()
