@@ -69,11 +69,15 @@ class Audiences:
                 empty.append(channel)
         return empty
 
+    def goes_on(self, subscriber: Subscriber) -> None:
+        """Count ``subscriber`` again, which has rested; until then its channels have not moved."""
+        self._moved.update(subscriber.listens)
+
     def moved(self) -> dict[str, int]:
         """Return how many listen now to each of the clients' channels where somebody came or left
         since the last call."""
         moved, self._moved = self._moved, set()
-        return {channel: len(self.of(channel)) for channel in moved if not is_internal(channel)}
+        return {channel: count(self.of(channel)) for channel in moved if not is_internal(channel)}
 
     def concerned(self, lost: Sequence[Loss]) -> Told:
         """Return whom ``lost`` concerns, with what of it does."""
@@ -104,3 +108,9 @@ class Audiences:
             wanted = frozenset(channels)
             plan.append((Bundle([m for m in messages if m.channel in wanted]), subscribers))
         return plan
+
+
+def count(listeners: Collection[Subscriber]) -> int:
+    """Return how many of ``listeners`` wait: who rests is about to ask again, mostly on the same
+    connection; on another one, as behind a proxy, it would count twice."""
+    return sum(not listener.rests for listener in listeners)

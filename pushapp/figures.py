@@ -22,6 +22,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from . import metrics
+from .audiences import count
 from .background import let_others
 from .broker.roster import FIGURES
 from .errors import LogUnavailable
@@ -148,7 +149,7 @@ class Figures:
         found = {}
         for turn, (name, who) in enumerate(self._running.hub.audiences(), 1):
             if not is_internal(name):
-                found[name] = len(who)
+                found[name] = count(who)
             if turn % _TURN == 0:
                 let_others()
         return found

@@ -203,6 +203,7 @@ class Hub:
             return False
         subscriber.rests = False
         self._resting -= 1
+        self._audiences.goes_on(subscriber)
         return True
 
     def name(self, subscriber: Subscriber, user: str | None) -> None:

@@ -406,6 +406,29 @@ def test_one_that_rests_is_not_counted_and_goes_on_where_it_was(broker: FakeBrok
     hub.close()
 
 
+def test_one_that_rests_counts_once_wherever_it_asks_again(hub: Hub) -> None:
+    """On its own connection it has its place; behind a proxy it may come on another one."""
+    one, elsewhere, other = Listener("a"), Listener("a"), Listener("a")
+    go_live(hub, one)
+    assert hub.moved() == {"a": 1}
+    with hub.lock:
+        hub.rest(one, TIMEOUT)
+    assert hub.moved() == {}  # mostly it is back before anybody looks
+    go_live(hub, elsewhere)
+    assert hub.moved() == {"a": 1}
+    hub.leave(one)
+    assert hub.moved() == {"a": 1}
+    with hub.lock:
+        hub.rest(elsewhere, TIMEOUT)
+    go_live(hub, other)
+    assert hub.moved() == {"a": 1}
+    assert hub.go_on(elsewhere, hub.position)
+    assert hub.moved() == {"a": 2}
+    hub.leave(elsewhere)
+    hub.leave(other)
+    assert hub.moved() == {"a": 0}
+
+
 def test_a_drain_lets_everybody_go_within_the_window(hub: Hub) -> None:
     """Spread, so that they do not all come back at once."""
     listeners = [Listener("a") for _ in range(20)]
