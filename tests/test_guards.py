@@ -40,7 +40,7 @@ GUARDS = {
         "test_interleavings.py::"
         "test_what_is_published_after_a_client_has_read_is_handed_out_to_it[longpoll]",
         (
-            ("transports/longpoll.py", "        self.hub.join(self, listens)\n", ""),
+            ("transports/longpoll.py", "            self.hub.join(self, listens)\n", ""),
             (
                 "transports/longpoll.py",
                 "                page = log.read(listens, self._asked.cursor)\n",

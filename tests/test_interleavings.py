@@ -17,6 +17,7 @@ import pytest
 from pushapp.auth import Grant
 from pushapp.broker.interface import Page
 from pushapp.departures import Departures
+from pushapp.errors import LogUnavailable
 from pushapp.hub import Hub
 from pushapp.message import Bundle, Cursor, Loss
 from pushapp.outlet import Lot
@@ -185,6 +186,20 @@ def test_what_was_handed_out_before_a_client_waits_is_read_by_it(
         assert long_poll(hub, start) == ["fake.2"]
     else:
         assert stream(hub, start, marker) == ["fake.2", "fake.3"]
+
+
+def test_a_long_poll_whose_channels_cannot_be_followed_takes_no_place(
+    hub: Hub, log: HeldLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Valkey server that is silent then would take up its user's seats, one after the other."""
+
+    def refuse(*channels: str) -> None:
+        raise LogUnavailable("on purpose")
+
+    monkeypatch.setattr(log.follower, "watch", refuse)
+    with pytest.raises(LogUnavailable):
+        long_poll(hub, log.head)
+    assert len(hub) == hub.channels == 0
 
 
 class Watcher(Subscriber):

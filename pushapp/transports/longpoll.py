@@ -102,8 +102,8 @@ class LongPoll(Subscriber):
         """
         log = self.hub.log
         listens = self.listens
-        self.hub.join(self, listens)
         try:
+            self.hub.join(self, listens)
             for _ in range(_ROUNDS):
                 page = log.read(listens, self._asked.cursor)
                 reply = answer(page, self.id)
@@ -118,7 +118,7 @@ class LongPoll(Subscriber):
                         return
                 self.hub.catch_up(page.cursor)
         except BaseException:
-            self.hub.leave(self)
+            self.hub.leave(self)  # also where its channels cannot be followed: it has its seat
             raise
         self.hub.leave(self)
         raise LogUnavailable("the log moves on faster than this worker can read it")
