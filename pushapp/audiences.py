@@ -112,5 +112,6 @@ class Audiences:
 
 def count(listeners: Collection[Subscriber]) -> int:
     """Return how many of ``listeners`` wait: who rests is about to ask again, mostly on the same
-    connection; on another one, as behind a proxy, it would count twice."""
-    return sum(not listener.rests for listener in listeners)
+    connection; on another one, as behind a proxy, it would count twice. Others may come meanwhile.
+    """
+    return sum(not listener.rests for listener in tuple(listeners))

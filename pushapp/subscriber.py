@@ -85,7 +85,7 @@ class Subscriber:
         """Let go of its socket at once."""
 
     def left(self) -> None:
-        """It has left the hub for good."""
+        """It waits no longer: it has left the hub, or rests there."""
 
 
 def listened(channels: tuple[str, ...], presence: bool) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from pushapp.audiences import Audiences
+from pushapp.audiences import Audiences, count
 from pushapp.subscriber import Subscriber
 
 
@@ -50,3 +50,23 @@ def test_a_channel_of_ones_own_takes_no_container(audiences: Audiences) -> None:
     audiences.add(ann, ("a",))
     assert audiences._found["a"] is ann
     assert sys.getsizeof({ann: None}) > 200, "it is worth it no more"
+
+
+def test_others_may_come_while_they_are_counted(audiences: Audiences) -> None:
+    """Where threads serve clients, whoever counts for the console holds no lock."""
+
+    class Inviting(Subscriber):
+        """One in whose turn another one comes."""
+
+        @property
+        def rests(self) -> bool:
+            audiences.add(Subscriber(("a",)), ("a",))
+            return False
+
+        @rests.setter
+        def rests(self, rests: bool) -> None:
+            """It never does."""
+
+    for _ in range(2):
+        audiences.add(Inviting(("a",)), ("a",))
+    assert count(audiences.of("a")) == 2 and len(audiences.of("a")) == 4
