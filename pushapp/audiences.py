@@ -9,7 +9,7 @@ Very many clients have a channel of their own, as ``user:42`` is: a dictionary o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from .message import Bundle, Loss, Message, is_internal
 from .subscriber import Subscriber
@@ -73,11 +73,11 @@ class Audiences:
         """Count ``subscriber`` again, which has rested; until then its channels have not moved."""
         self._moved.update(subscriber.listens)
 
-    def moved(self) -> dict[str, int]:
+    def moved(self, number: Callable[[Collection[Subscriber]], int]) -> dict[str, int]:
         """Return how many listen now to each of the clients' channels where somebody came or left
-        since the last call."""
+        since the last call. ``number``: ``count``, or ``len`` where nobody rests."""
         moved, self._moved = self._moved, set()
-        return {channel: count(self.of(channel)) for channel in moved if not is_internal(channel)}
+        return {channel: number(self.of(channel)) for channel in moved if not is_internal(channel)}
 
     def concerned(self, lost: Sequence[Loss]) -> Told:
         """Return whom ``lost`` concerns, with what of it does."""

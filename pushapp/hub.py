@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Collection
 
-from .audiences import Audiences
+from .audiences import Audiences, count
 from .background import Turn, reentrant_lock
 from .backlogs import Backlogs
 from .broker.interface import Broker, Page
@@ -103,7 +103,8 @@ class Hub:
         """Return how many listen now to each of the clients' channels where somebody came or left
         since the last call."""
         with self.lock:
-            return self._audiences.moved()
+            # one by one only where it matters: 16,000 who listen to 100 channels take 50 ms
+            return self._audiences.moved(count if self._resting else len)
 
     def now(self) -> Cursor:
         """Return where the log is: what a client has that comes without a cursor.

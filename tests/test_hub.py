@@ -429,6 +429,29 @@ def test_one_that_rests_counts_once_wherever_it_asks_again(hub: Hub) -> None:
     assert hub.moved() == {"a": 0}
 
 
+def test_where_nobody_rests_listeners_are_not_counted_one_by_one(hub: Hub) -> None:
+    """It is done each second, and nobody else has their turn meanwhile."""
+
+    class Unasked(Listener):
+        """One who must not be asked while it listens."""
+
+        asked = False
+
+        @property
+        def rests(self) -> bool:
+            self.asked = True
+            return False
+
+        @rests.setter
+        def rests(self, rests: bool) -> None:
+            """It never does."""
+
+    one = Unasked("a")
+    go_live(hub, one)
+    assert hub.moved() == {"a": 1} and not one.asked
+    hub.leave(one)
+
+
 def test_a_drain_lets_everybody_go_within_the_window(hub: Hub) -> None:
     """Spread, so that they do not all come back at once."""
     listeners = [Listener("a") for _ in range(20)]
