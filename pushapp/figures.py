@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import metrics
 from .audiences import count
-from .background import let_others
+from .background import Turn, let_others
 from .broker.roster import FIGURES
 from .errors import LogUnavailable
 from .message import Draft, dump, is_internal
@@ -39,7 +39,7 @@ WATCHED = 90.0  # seconds; browsers hold hidden pages to one timer a minute
 _AGAIN = 60.0  # seconds that must be left of it, else the order is given again
 PERIOD = 1.0  # seconds between two messages of a worker
 _TOP = 25  # channels with most listeners, and as many with most messages
-_TURN = 5000  # channels looked at between two turns of the others
+_TURN = 5000  # channels compared between two turns of the others
 
 log = logging.getLogger(__name__)
 
@@ -146,12 +146,11 @@ class Figures:
         }
 
     def _listening(self) -> dict[str, int]:
-        found = {}
-        for turn, (name, who) in enumerate(self._running.hub.audiences(), 1):
+        found, turn = {}, Turn()
+        for name, who in self._running.hub.audiences():
             if not is_internal(name):
                 found[name] = count(who)
-            if turn % _TURN == 0:
-                let_others()
+            turn.pause()
         return found
 
     def close(self) -> None:
