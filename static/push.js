@@ -140,7 +140,7 @@
       // What went wrong, as the server tells it (RFC 9457)
       done({
         status: xhr.status, title: answer.title, field: answer.field,
-        detail: answer.detail || xhr.status >= 300 && xhr.statusText || 'not JSON',
+        detail: answer.detail || 'not JSON',
         // A portal may name weeks, which no timer can hold.
         after: Math.max(0, Math.min(REST_MAX, 1000 * xhr.getResponseHeader('Retry-After') || 0))
       });
@@ -325,7 +325,7 @@
     var replies = map(), ref = 0;
     var rests = store('localStorage', memory) || {};
     var steps = [].concat(options.transport || options.transports).map(function (name) {
-      if (!transports.hasOwnProperty(name)) {
+      if (Object.keys(transports).indexOf(name) < 0) {
         throw new Error('push.js: no transport ' + name);
       }
       return copy({name: name, transport: transports[name], rest: 0, count: 0, brief: 0},
@@ -399,7 +399,7 @@
         answer(0, fresh);
       }
       function fail(e) { 
-        answer(1, {detail: 'no token: ' + (e && (e.message || e.statusText || e.status) || e)});
+        answer(1, {detail: 'no token: ' + (e && (e.message || e.status) || e)});
       }
       if (typeof options.token !== 'function') { return then(options.token); }
       if (token && Date.now() < tokenUntil) { return then(token); }
@@ -452,7 +452,7 @@
             frame = JSON.parse(text);
             frame.type = type || frame.type;
           } catch (e) {
-            return it.failed({detail: 'no frame: ' + text.slice(0, 80)});
+            return it.failed({detail: 'not JSON: ' + text.slice(0, 80)});
           }
           if (cursor) { frame.cursor = frame.cursor || cursor; }
           note('frame', it, frame.type || frame.id, text.length);
@@ -501,7 +501,7 @@
         posts ? form : null, form && posts ? FORM : null, token, wait,
         function (error, answer, size) {
           if (!error && data.channels && !answer.messages) {
-            error = {status: 0, detail: 'no answer of ours'};
+            error = {status: 0, detail: 'no answer'};
           }
           if (!error) {
             refused = 0;
@@ -726,7 +726,7 @@
       if (isOpen() && link.handle.send) { return; }
       replies = map();
       Object.keys(lost).forEach(function (ref) {
-        lost[ref]({ok: false, error: {detail: 'the connection ended'}});
+        lost[ref]({ok: false, error: {detail: 'connection ended'}});
       });
     }
 
@@ -741,7 +741,7 @@
     function start() {
       var first = next(0) || steps[0];
       stop();
-      if (!first) { return client.end({detail: 'no transport for this browser'}); }
+      if (!first) { return client.end({detail: 'no transport'}); }
       if (!client.wants().channels.length) { return client.down(); } // until subscribe()
       open(first, true);
       if (!first.transport.stream) { return; }
@@ -977,12 +977,14 @@
       say: say,
       join: join,
       channels: function () {
-        return Object.keys(members).reduce(function (all, member) {
-          return all.concat(without(members[member], all));
-        }, []);
+        var all = [];
+        Object.keys(members).forEach(function (member) {
+          all = all.concat(without(members[member], all));
+        });
+        return all;
       },
       // Whoever wants one of these channels is on their own; tells whether there was one.
-      dismiss: function (channels) {
+      alone: function (channels) {
         return Object.keys(members).filter(function (member) {
           if (without(members[member], channels).length === members[member].length) { return false; }
           delete members[member];
@@ -990,7 +992,7 @@
           return true;
         }).length;
       },
-      isEmpty: function () { return !Object.keys(members).length; },
+      count: function () { return Object.keys(members).length; },
       stop: function () {
         say('leave');
         running = leading = false;
@@ -1074,7 +1076,7 @@
       },
       end: function (error) {
         // One tab's fault is not the others': each finds out for itself.
-        if (role === 'leader' && !tabs.isEmpty()) {
+        if (role === 'leader' && tabs.count()) {
           tell('gone');
           return client.gone();
         }
@@ -1112,7 +1114,7 @@
     };
     var line = Line(options, stats, client);
 
-    function tell(what, message) { if (!tabs.isEmpty()) { tabs.say(what, message); } }
+    function tell(what, message) { if (tabs.count()) { tabs.say(what, message); } }
 
     function alone() {
       desync();
@@ -1220,8 +1222,8 @@
 
     // An id is EPOCH.N, and N grows; those of several epochs cannot be compared.
     function placeOf(message) {
-      var dot = message.id.lastIndexOf('.');
-      return [message.channel + ' ' + message.id.slice(0, dot), Number(message.id.slice(dot + 1))];
+      var parts = message.id.split('.'), n = Number(parts.pop());
+      return [message.channel + ' ' + parts, n];
     }
 
     function isOld(message) {
@@ -1501,7 +1503,7 @@
 
     function refused(error, added) {
       var kept = without(push.channels, added);
-      if (role === 'leader' && tabs.dismiss(added)) { return; }
+      if (role === 'leader' && tabs.alone(added)) { return; }
       if (kept.length === push.channels.length) { return; } // who wanted it has let go meanwhile
       push.channels = kept;
       emit('error', error);

@@ -16,7 +16,7 @@ from .server import ROOT
 
 CLIENT = ROOT / "static" / "push.js"
 TYPES = ROOT / "static" / "push.d.ts"
-MOST = 8_400  # bytes
+MOST = 8 * 1024  # bytes, minified and gzipped
 
 _TERSER, _TYPESCRIPT = "terser@5.51.2", "typescript@5.9.3"
 
@@ -49,7 +49,7 @@ def npm_tool(request: pytest.FixtureRequest) -> Callable[[str, str], Path]:
 
 
 def test_the_client_is_small(npm_tool: Callable[[str, str], Path]) -> None:
-    """push.js is about 8 KB on the wire, minified and gzipped."""
+    """push.js is under 8 KB on the wire, minified and gzipped."""
     command = [npm_tool(_TERSER, "terser"), CLIENT, "--compress", "--mangle"]
     minified = subprocess.run(command, capture_output=True, check=True, timeout=60).stdout
     size = len(gzip.compress(minified, 9))
