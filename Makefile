@@ -18,8 +18,8 @@ run: $(RUN_STAMP) ## a server on http://127.0.0.1:8000 with the lab and the syst
 
 test: $(STAMP) ## the whole suite, then again under gevent what can be
 	@scripts/test-tools
-	scripts/once-more $(VENV)/bin/python -m pytest -q -ra -n $(AT_ONCE) --dist worksteal
-	scripts/once-more $(VENV)/bin/python -m gevent.monkey --module pytest -q -ra $(PATCHED)
+	scripts/once-more .pytest_cache $(VENV)/bin/python -m pytest -q -ra -n $(AT_ONCE) --dist worksteal
+	scripts/once-more .pytest_cache/patched $(VENV)/bin/python -m gevent.monkey --module pytest -q -ra $(PATCHED)
 
 check: $(STAMP) ## format, lint and types
 	$(VENV)/bin/ruff format --check .

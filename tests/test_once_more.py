@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -58,16 +59,11 @@ def test_fine():
 )
 def test_it(tmp_path: Path, tests: list[str], status: int, passed_alone: list[str]) -> None:
     (tmp_path / "test_it.py").write_text(SUITE)
-    command = [
-        ROOT / "scripts/once-more",
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "xdist",
-        "-k",
-    ]
+    of_before = tmp_path / "cache/v/cache/lastfailed"
+    of_before.parent.mkdir(parents=True)
+    of_before.write_text(json.dumps({f"test_it.py::test_old[{n}]": True for n in range(9)}))
+    command = [ROOT / "scripts/once-more", tmp_path / "cache"]
+    command += [sys.executable, "-m", "pytest", "-q", "-p", "xdist", "-k"]
     done = subprocess.run(
         [*command, " or ".join(tests), "-c", "/dev/null", "--rootdir", tmp_path, tmp_path],
         cwd=tmp_path,
