@@ -188,8 +188,10 @@ def test_a_source_that_never_answers_is_asked_again(
         script=f"(n => done => {{ if ((n += 1) !== {silent}) {{ give().then(done); }} }})(0)",
     )
     listen(tab, "poll", room)
-    tab.wait("poll", "client.said.some(([event]) => event === 'error')")
-    assert "no answer" in tab.said("poll", "error")[0]["detail"]
+    # a token of 3 s may have ended before it came, on a busy machine: the server says so, too
+    tab.wait(
+        "poll", "client.said.some(([event, it]) => event === 'error' && it.detail === 'no answer')"
+    )
     tab.wait_open("poll")
     server.publish(room, "heard")
     assert tab.hear("poll", "heard") == ["heard"]
