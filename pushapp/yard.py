@@ -264,9 +264,9 @@ class Yard:
             connection.busy = True
             # What has come already is not waited for: whoever pipelines without end would have the
             # worker for themselves, until gunicorn kills it as hung. (libuv does not count: -1)
-            if connection.turn == gevent.get_hub().loop.iteration:
+            if connection.turn == _turn():
                 let_others()
-            connection.turn = gevent.get_hub().loop.iteration
+            connection.turn = _turn()
 
     def request_ends(self) -> None:
         self.drain.look()  # gunicorn counts, and that may have been enough
@@ -275,3 +275,8 @@ class Yard:
             connection.busy = False
             if self.draining and connection.client is not None:
                 end_reading(connection.client)
+
+
+def _turn() -> int:
+    """Return which turn of the loop this is: of 256, for whose numbers there is no new object."""
+    return int(gevent.get_hub().loop.iteration & 0xFF)
