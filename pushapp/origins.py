@@ -11,9 +11,7 @@ from urllib.parse import urlsplit
 import flask
 
 from .errors import NotAllowed, show
-from .settings import Settings
-
-_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+from .settings import DEFAULT_PORTS, Settings
 
 
 def check_origin(request: flask.Request, settings: Settings) -> None:
@@ -66,5 +64,5 @@ def _is_host(origin: str, host: str, secure: bool) -> bool:
         return False
     if secure and parts.scheme != "https":
         return False
-    port = _DEFAULT_PORTS.get(parts.scheme, "")
+    port = DEFAULT_PORTS.get(parts.scheme, "")
     return parts.netloc.removesuffix(port) == host.lower().removesuffix(port) != ""

@@ -25,6 +25,7 @@ _REDIS = ("redis", "rediss", "valkey", "valkeys")
 _SCHEMES = ("sqlite", *_REDIS, *(f"{kind}+sentinel" for kind in _REDIS))
 SECRET_LENGTH = 32  # characters; RFC 7518 section 3.2: an HS256 key has at least 256 bits
 _ORIGIN = re.compile(r"(https?)://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}  # which browsers leave out of an origin
 FDS_RESERVED = 200  # listener, log, wake sockets, files, connections being answered
 
 
@@ -252,8 +253,7 @@ def _origins(read: Reader) -> list[str]:
         if one != "*" and match is None:  # one that no page has would let in nobody, in silence
             expected = "https://host[:port] with the whole name, as a browser sends it, or *"
             raise SettingsError(name, one, expected)
-        unsaid = {"http": ":80", "https": ":443"}
-        origins.append(match[0].removesuffix(unsaid[match[1]]) if match else one)
+        origins.append(match[0].removesuffix(DEFAULT_PORTS[match[1]]) if match else one)
     return origins
 
 

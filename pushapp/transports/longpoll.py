@@ -136,7 +136,7 @@ class LongPoll(Subscriber):
             self.hub.tally.answered(self.transport, len(bundle.messages), (), self.way)
             if self._early:
                 self.hub.let_out(self)
-            else:  # to leave and to come again a moment later would be a quarter of the cycle
+            else:  # to leave and to come again a moment later would be a fifth of the cycle
                 self.hub.rest(self, _REST)
             self._socket = self._connection = None
             connection.go_on(parked, before + self.id.encode() + behind, self._early, self)
