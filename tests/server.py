@@ -66,7 +66,8 @@ def free_port() -> int:
                 return port
 
 
-def _tell(pid: int, number: int) -> None:
+def tell(pid: int, number: int) -> None:
+    """Send a process a signal, unless it has ended."""
     with suppress(ProcessLookupError):  # it has ended just now
         os.kill(pid, number)
 
@@ -82,12 +83,12 @@ def standing_still(pids: Sequence[int]) -> Iterator[None]:
 
     def stand() -> bool:
         for pid in pids:
-            _tell(pid, signal.SIGSTOP)
+            tell(pid, signal.SIGSTOP)
         until(lambda: all(map(_stands, pids)), "they stand still", pause=0.0002)
         if not _locking(pids):
             return True
         for pid in pids:
-            _tell(pid, signal.SIGCONT)
+            tell(pid, signal.SIGCONT)
         return False
 
     try:
@@ -95,7 +96,7 @@ def standing_still(pids: Sequence[int]) -> Iterator[None]:
         yield
     finally:
         for pid in pids:
-            _tell(pid, signal.SIGCONT)
+            tell(pid, signal.SIGCONT)
 
 
 def _stands(pid: int) -> bool:

@@ -6,14 +6,13 @@ what must hold nevertheless (``verdict``). A new fault is a function and a line 
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterable
 
 import psutil
 
-from ..server import LONG, until
+from ..server import LONG, tell, until
 from .world import World
 
 Fault = Callable[[World, float], None]  # the seconds are how long what is stopped stands still
@@ -31,17 +30,10 @@ def _stop(pids: Iterable[int], seconds: float) -> None:
     """Have processes stand still, as on a machine that swaps; their clients hear nothing."""
     pids = list(pids)
     for pid in pids:
-        _tell(pid, signal.SIGSTOP)
+        tell(pid, signal.SIGSTOP)
     _stand_still(seconds)
     for pid in pids:
-        _tell(pid, signal.SIGCONT)
-
-
-def _tell(pid: int, number: int) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        pass  # it has ended by itself meanwhile, as workers do after so many requests
+        tell(pid, signal.SIGCONT)
 
 
 # -- the server ------------------------------------------------------------------------------------
@@ -49,17 +41,17 @@ def _tell(pid: int, number: int) -> None:
 
 def kill_worker(world: World, seconds: float) -> None:
     """A worker is gone without a word; its master starts another."""
-    _tell(world.worker(), signal.SIGKILL)
+    tell(world.worker(), signal.SIGKILL)
 
 
 def end_worker(world: World, seconds: float) -> None:
     """A worker is told to end, as a process manager may; its master starts another."""
-    _tell(world.worker(), signal.SIGTERM)
+    tell(world.worker(), signal.SIGTERM)
 
 
 def hang_up_worker(world: World, seconds: float) -> None:
     """A worker gets SIGHUP, which only the master knows what to do with."""
-    _tell(world.worker(), signal.SIGHUP)
+    tell(world.worker(), signal.SIGHUP)
 
 
 def stop_worker(world: World, seconds: float) -> None:
@@ -70,7 +62,7 @@ def kill_master(world: World, seconds: float) -> None:
     """The master alone is gone; its workers see it and leave; it is started again."""
     with world.instance() as server:
         group = [server.pid, *server.workers()]
-        _tell(server.pid, signal.SIGKILL)
+        tell(server.pid, signal.SIGKILL)
         server.wait()
         until(lambda: not any(map(_lives, group)), "the workers leave", LONG)
         server.launch()
@@ -87,11 +79,11 @@ def stop_master(world: World, seconds: float) -> None:
     """The master stands still, and a worker dies: nobody starts another meanwhile."""
     with world.instance() as server:
         workers = server.workers()
-        _tell(server.pid, signal.SIGSTOP)
+        tell(server.pid, signal.SIGSTOP)
         if workers:
-            _tell(world.chance.choice(workers), signal.SIGKILL)
+            tell(world.chance.choice(workers), signal.SIGKILL)
         _stand_still(seconds)
-        _tell(server.pid, signal.SIGCONT)
+        tell(server.pid, signal.SIGCONT)
 
 
 def restart_instance(world: World, seconds: float) -> None:
